@@ -1,0 +1,206 @@
+"""model.yaml: what a user writes about a model, and the only thing they must write.
+
+`nearedge init MODEL` writes a commented one. The JSON Schema beside the docs is generated from these classes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nearedge.errors import InputError, UnsupportedError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "model.yaml"
+
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"
+]
+"""Open Inference Protocol's names of element types."""
+
+MetricName = Literal["accuracy", "f1", "mae", "rmse"]
+HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "f1": True, "mae": False, "rmse": False}
+
+PrecisionRequest = Literal["auto", "f32", "fp16", "bf16", "int8"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$")]
+Rows = Annotated[tuple[int, int], Field(description="first row and the row after the last")]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused; values never change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """The trained model. `path` is relative to model.yaml."""
+
+    path: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Preprocessing(Strict):
+    """Folded into the IR, so that clients send raw values: the model is fed (value - mean) / scale."""
+
+    mean: list[float] | None = Field(default=None, description="one for each channel, or one for all")
+    scale: list[float] | None = Field(default=None, description="one for each channel, or one for all; none may be 0")
+
+    @model_validator(mode="after")
+    def no_zero_scale(self) -> Self:
+        """Refuse a division by zero before it reaches a model."""
+        if self.scale and 0 in self.scale:
+            raise ValueError("scale holds a 0; a value cannot be divided by it")
+        return self
+
+
+class Input(Strict):
+    """One input tensor. In `shape`, -1 is a dimension that may vary."""
+
+    name: str
+    shape: list[Annotated[int, Field(ge=-1)]]
+    dtype: Datatype
+    layout: str | None = Field(default=None, pattern=r"^[A-Z]+$", description="one letter a dimension, such as NCHW")
+    preprocessing: Preprocessing | None = None
+
+    @model_validator(mode="after")
+    def layout_fits(self) -> Self:
+        """A layout names each dimension of the shape once."""
+        if self.layout is not None and len(self.layout) != len(self.shape):
+            raise ValueError(f"layout {self.layout} has {len(self.layout)} letters, shape has {len(self.shape)}")
+        if self.preprocessing is not None and "C" not in (self.layout or "") and not self.single_valued():
+            raise ValueError("mean or scale for each channel need a layout with a C")
+        return self
+
+    def single_valued(self) -> bool:
+        """Whether preprocessing gives one mean and one scale for all channels."""
+        given = self.preprocessing or Preprocessing()
+        return all(len(values) == 1 for values in (given.mean, given.scale) if values is not None)
+
+
+class Output(Strict):
+    """One output tensor, by the name that clients will see; listed in the model's own order."""
+
+    name: str
+
+
+class Data(Strict):
+    """Arrays to calibrate with and to judge by.
+
+    `path` is an .npz file, or a folder of .npy files, relative to model.yaml. One array for each input, by the
+    input's name; its axis 0 is the sample (also where the model has no batch dimension).
+    """
+
+    path: str
+    labels: str | None = Field(default=None, description="name of the array that holds the labels")
+    calibration: Rows | None = Field(default=None, description="rows that INT8 is calibrated with")
+    evaluation: Rows | None = Field(default=None, description="rows that accuracy and parity are measured on")
+
+    @model_validator(mode="after")
+    def apart(self) -> Self:
+        """What a model is calibrated with must not be what it is judged by."""
+        for name in ("calibration", "evaluation"):
+            rows = getattr(self, name)
+            if rows is not None and not 0 <= rows[0] < rows[1]:
+                raise ValueError(f"{name} is [first, after last] with 0 <= first < after last, not {list(rows)}")
+        if self.calibration and self.evaluation:
+            first, second = sorted((self.calibration, self.evaluation))
+            if second[0] < first[1]:
+                raise ValueError("calibration and evaluation rows overlap; keep them apart")
+        return self
+
+
+class Metric(Strict):
+    """What `labels` are compared by, and how much of it the deployed model may lose."""
+
+    name: MetricName
+    output: str | None = Field(default=None, description="the output to judge; the first one where absent")
+    allowed_drop: Annotated[float, Field(ge=0)]
+
+
+class Target(Strict):
+    """Where the model will run: the name of a file in manifests/profiles, or the path of a profile of your own."""
+
+    profile: str = "microshift-small"
+
+
+class Golden(Strict):
+    """Samples that may be shipped in the image, for the site to repeat the proof. Absent: none are shipped."""
+
+    rows: Rows
+    count: Annotated[int, Field(ge=1, le=64)] = 8
+    max_bytes: Annotated[int, Field(ge=1)] = 4_000_000
+
+
+class Description(Strict):
+    """The whole of model.yaml."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Name
+    version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")] = "1"
+    description: str = ""
+    source: Source
+    inputs: Annotated[list[Input], Field(min_length=1)]
+    outputs: Annotated[list[Output], Field(min_length=1)]
+    data: Data | None = None
+    metric: Metric | None = None
+    precision: PrecisionRequest = "auto"
+    target: Target = Target()
+    golden: Golden | None = None
+
+    @model_validator(mode="after")
+    def consistent(self) -> Self:
+        """Names are unique; a metric has labels and an output; golden samples have data."""
+        for kind, names in (("inputs", [i.name for i in self.inputs]), ("outputs", [o.name for o in self.outputs])):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{kind}: two have the same name")
+        if self.metric and (self.data is None or self.data.labels is None):
+            raise ValueError("metric needs data with labels")
+        if self.metric and self.metric.output and self.metric.output not in {o.name for o in self.outputs}:
+            raise ValueError(f"metric.output {self.metric.output!r} is none of the outputs")
+        if self.golden and self.data is None:
+            raise ValueError("golden needs data to take the samples from")
+        return self
+
+
+def parse(text: str, where: str) -> Description:
+    """A description from YAML text; `where` names the file in error messages.
+
+    Raises InputError for what is not as the schema says, UnsupportedError for a newer schema version.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{where}: holds no keys; `nearedge init MODEL` writes a model.yaml to start from")
+    version = document.get("schema")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UnsupportedError(
+            f"{where}: schema {version} is newer than this nearedge reads ({SCHEMA_VERSION}); upgrade nearedge"
+        )
+    try:
+        return Description.model_validate(document)
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_fault(error)}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """One line for the first fault pydantic found, with the path to it and the count of the others."""
+    faults = error.errors(include_url=False)
+    path = ".".join(str(part) for part in faults[0]["loc"])
+    message = faults[0]["msg"].removeprefix("Value error, ")
+    if faults[0]["type"] == "extra_forbidden":
+        message = "unknown key; see docs/model-yaml.md for those there are"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{path + ': ' if path else ''}{message}{more}"
+
+
+def read(path: Path) -> Description:
+    """The description in the file `path`. Raises as `parse` does, InputError where there is no such file."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; `nearedge init MODEL` writes one") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text; is this a model.yaml?") from error

@@ -1,0 +1,62 @@
+"""Site profiles: what a node has, what the platform takes of it, and what is left for models."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from nearedge import catalog
+from nearedge.errors import InputError
+from nearedge.release.description import Strict, first_fault
+
+InstructionSet = Literal["sse42", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx"]
+INSTRUCTION_SETS: tuple[InstructionSet, ...] = (
+    "sse42", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx",
+)  # fmt: skip
+"""From least to most; each holds what comes before it, as far as OpenVINO's kernels care."""
+
+
+class Share(Strict):
+    """A part of a node: CPU in cores, memory in MiB."""
+
+    cpu: Annotated[float, Field(gt=0)]
+    memory_mib: Annotated[int, Field(gt=0)]
+
+
+class Profile(Strict):
+    """One kind of site."""
+
+    name: str
+    description: str
+    node: Share
+    platform: Share = Field(description="what the platform itself takes")
+    model: Share = Field(description="what one model may take")
+    instruction_set: InstructionSet
+    disk_gib: Annotated[int, Field(gt=0)]
+    link_mbit_s: Annotated[float, Field(gt=0)]
+
+    @property
+    def threads(self) -> int:
+        """Inference threads that fit the CPU limit of one model."""
+        return max(1, int(self.model.cpu))
+
+
+def read(name: str, beside: Path | None = None) -> Profile:
+    """The profile `name` of manifests/profiles, or the profile file of that path, relative to the folder `beside`.
+
+    Raises InputError where there is none or it is not as it should be.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = (beside or Path()) / name
+    else:
+        path = catalog.root() / "manifests" / "profiles" / f"{name}.yaml"
+    try:
+        return Profile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(file.stem for file in (catalog.root() / "manifests" / "profiles").glob("*.yaml")))
+        raise InputError(f"target.profile: no profile {name!r}; there are {known}, or give a .yaml file") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_fault(error)}") from error

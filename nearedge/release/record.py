@@ -1,0 +1,169 @@
+"""The release record: identity, which lies in the image and is a pure function of the inputs, and evidence.
+
+The server reads `identity.json` as plain JSON beside the model; git and the APIs hold the whole record.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from nearedge.errors import InputError, UnsupportedError
+from nearedge.release import sections
+from nearedge.release.description import Strict, first_fault
+from nearedge.release.sections import (
+    RECORD_VERSION,
+    BenchmarkSection,
+    ConversionSection,
+    GoldenSection,
+    ImageSection,
+    OptimizationSection,
+    Precision,
+    RuntimeConfiguration,
+    SourceSection,
+    TensorSpec,
+    TestSection,
+    Thresholds,
+    VerificationDeployedSection,
+    VerificationF32Section,
+)
+
+IDENTITY_FILE = "release.json"
+PREVIOUS = "previous/release.json"
+"""Where fetch-model puts the record that git says is deployed, relative to the workspace."""
+
+
+class SourceIdentity(Strict):
+    """The trained model, its description and data."""
+
+    format: str
+    framework: str
+    sha256: str
+    description_sha256: str
+    data_sha256: str
+
+
+class IrIdentity(Strict):
+    """The deployed IR."""
+
+    openvino: str
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    xml_sha256: str
+    bin_sha256: str
+
+
+class Identity(Strict):
+    """What the release is: no time, host, commit or measured figure."""
+
+    schema_version: Literal[1]
+    name: str
+    version: str
+    profile: str
+    source: SourceIdentity
+    ir: IrIdentity
+    precision: Precision
+    runtime: RuntimeConfiguration
+    thresholds: Thresholds
+    golden: GoldenSection | None
+
+
+class Evidence(Strict):
+    """What was measured about the release; a part that is null was not measured."""
+
+    conversion: ConversionSection | None
+    verification_f32: VerificationF32Section | None
+    verification_deployed: VerificationDeployedSection | None
+    optimization: OptimizationSection | None
+    benchmark: BenchmarkSection | None
+    image: ImageSection | None
+    test: TestSection | None
+    origin: str
+
+
+class Record(Strict):
+    """A whole release record."""
+
+    identity: Identity
+    evidence: Evidence
+
+
+def identity(workspace: Path, profile: str) -> Identity:
+    """The identity from the sections of `workspace`.
+
+    Raises InputError where a section that it needs is missing.
+    """
+    source = sections.read(workspace, SourceSection)
+    conversion = sections.read(workspace, ConversionSection)
+    optimization = sections.read(workspace, OptimizationSection)
+    verification = sections.read(workspace, VerificationDeployedSection)
+    return Identity(
+        schema_version=RECORD_VERSION,
+        name=source.name,
+        version=source.version,
+        profile=profile,
+        source=SourceIdentity(
+            format=source.format,
+            framework=source.framework,
+            sha256=source.sha256,
+            description_sha256=source.description_sha256,
+            data_sha256=source.data_sha256,
+        ),
+        ir=IrIdentity(
+            openvino=conversion.openvino,
+            inputs=optimization.inputs,
+            outputs=optimization.outputs,
+            xml_sha256=optimization.xml_sha256,
+            bin_sha256=optimization.bin_sha256,
+        ),
+        precision=optimization.precision,
+        runtime=optimization.runtime,
+        thresholds=verification.thresholds,
+        golden=sections.read_optional(workspace, GoldenSection),
+    )
+
+
+def assemble(workspace: Path, profile: str) -> Record:
+    """The whole record from the sections of `workspace`; sections that are absent stay absent."""
+    evidence = Evidence(
+        conversion=sections.read_optional(workspace, ConversionSection),
+        verification_f32=sections.read_optional(workspace, VerificationF32Section),
+        verification_deployed=sections.read_optional(workspace, VerificationDeployedSection),
+        optimization=sections.read_optional(workspace, OptimizationSection),
+        benchmark=sections.read_optional(workspace, BenchmarkSection),
+        image=sections.read_optional(workspace, ImageSection),
+        test=sections.read_optional(workspace, TestSection),
+        origin=sections.read(workspace, SourceSection).origin,
+    )
+    return Record(identity=identity(workspace, profile), evidence=evidence)
+
+
+def dump(document: Identity | Record) -> str:
+    """JSON text, the same for the same values."""
+    return json.dumps(document.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def read(path: Path) -> Record:
+    """The record in `path`. Raises InputError where it is missing or damaged, UnsupportedError where newer."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        version = document["identity"]["schema_version"]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such release record") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no release record ({type(error).__name__})") from error
+    if isinstance(version, int) and version > RECORD_VERSION:
+        raise UnsupportedError(
+            f"{path}: schema_version {version} is newer than this nearedge reads ({RECORD_VERSION}); upgrade nearedge"
+        )
+    try:
+        return Record.model_validate(document)
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_fault(error)}") from error
+
+
+def read_previous(workspace: Path) -> Record | None:
+    """The record of the release that git says is deployed, None where there is none."""
+    path = workspace / PREVIOUS
+    return read(path) if path.is_file() else None
