@@ -1,0 +1,92 @@
+"""Starting a program with its output in a log, and stopping it with everything it started."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+GRACE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Container:
+    """One step or sidecar with every substitution done.
+
+    Paths in `args` and `env` are paths of this machine; a container engine mounts `folders` under the same paths.
+    `folders` are also where DIR of an image `oci:DIR:tag` is looked for. `command` is empty for the image's own entrypoint.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path | None
+    log: Path
+    folders: tuple[Path, ...]
+
+
+class Running:
+    """A started program. It leads a process group of its own, so that stopping it reaches its children."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        """Take over a process that was started with `start_new_session=True`."""
+        self.process = process
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """The exit status; a signal N gives 128 + N. Raises subprocess.TimeoutExpired."""
+        status = self.process.wait(timeout_s)
+        return 128 - status if status < 0 else status
+
+    def stop(self, grace_s: float = GRACE_S) -> int:
+        """SIGTERM to the whole tree, SIGKILL to what is left of it after `grace_s` seconds; the exit status."""
+        tree = self.tree()
+        send(tree, signal.SIGTERM)
+        _, alive = psutil.wait_procs(tree, timeout=grace_s)
+        send(alive, signal.SIGKILL)
+        return self.wait()
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and all its descendants that still run."""
+        try:
+            leader = psutil.Process(self.process.pid)
+            return [leader, *leader.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    """Send a signal to each process that is still there."""
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, log: Path) -> Running:
+    """Start `argv` with exactly `env`, both outputs appended to `log`, no standard input.
+
+    Raises OSError where the program or the folder is not there.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Running(process)
+
+
+def environment() -> dict[str, str]:
+    """This process' environment, which steps on our images start from."""
+    return dict(os.environ)
