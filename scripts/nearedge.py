@@ -14,7 +14,6 @@ ON_ONE_MACHINE = {
     "runs": "list the runs kept on this machine",
     "logs": "show the logs of a run",
     "serve": "serve the model of a serving image or a release folder on this machine",
-    "demo": "take an example from training to a served, GitOps-managed release",
 }
 STEPS = {
     "fetch-model": "fetch a model, its data and its description",
