@@ -1,0 +1,175 @@
+"""Downloads over http(s): resumed where they broke off, tried again with backoff, capped in size.
+
+Resuming follows RFC 9110 section 14 (Range, Content-Range) with If-Range, so that a file which changed meanwhile is
+read from its start again.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from nearedge.delivery.git import CA_FILE, without_credentials
+from nearedge.errors import InputError, OutsideError
+from nearedge.progress import LINE_EVERY_S, say
+
+ATTEMPTS = 6
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 30.0
+TIMEOUT_S = (15.0, 60.0)
+"""Seconds to connect, and between two chunks."""
+PIECE = 1 << 16
+"""Bytes that a broken connection may cost us."""
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)$")
+
+
+class PassingError(Exception):
+    """A fault that may be gone at the next attempt; `wait_s` is how long the server asked us to wait, or 0."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        """`reason` completes the sentence "URL: ..."."""
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+@dataclass
+class Client:
+    """How to reach web servers. `ca_bundle` is a folder that holds ca-bundle.crt; proxies come from the environment."""
+
+    ca_bundle: Path | None = None
+    attempts: int = ATTEMPTS
+    first_wait_s: float = FIRST_WAIT_S
+
+    def download(self, url: str, path: Path, max_bytes: int) -> None:
+        """Write what `url` holds to `path`, which must not exist.
+
+        Raises InputError for more than `max_bytes` bytes or a bad URL, OutsideError where the server cannot be
+        reached, refuses, or breaks off more often than we try. `path` is then gone again.
+        """
+        try:
+            self.persist(Transfer(url, path, max_bytes))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def persist(self, transfer: "Transfer") -> None:
+        """Try until the transfer is whole. An attempt that brought bytes starts the count anew."""
+        failed, wait_s = 0, self.first_wait_s
+        while True:
+            before = transfer.size
+            try:
+                transfer.attempt(self.verify)
+                return
+            except PassingError as fault:
+                failed, wait_s = (0, self.first_wait_s) if transfer.size > before else (failed, wait_s)
+                failed += 1
+                if failed >= self.attempts:
+                    raise OutsideError(f"{transfer.name}: {fault}, {failed} times; try again later") from fault
+                pause = min(max(wait_s, fault.wait_s), LONGEST_WAIT_S)
+                say(f"{transfer.name}: {fault}; again in {pause:.0f} s, from byte {transfer.size}")
+                time.sleep(pause)
+                wait_s *= 2
+
+    @property
+    def verify(self) -> str | bool:
+        """What certificates are checked against."""
+        return True if self.ca_bundle is None else str(self.ca_bundle / CA_FILE)
+
+
+class Transfer:
+    """One file on its way; `size` is what has arrived of it, in bytes."""
+
+    def __init__(self, url: str, path: Path, max_bytes: int) -> None:
+        """As `Client.download`."""
+        self.url, self.path, self.max_bytes = url, path, max_bytes
+        self.name = without_credentials(url)
+        self.size = 0
+        self.validator = ""
+        self.said = time.monotonic()
+
+    def attempt(self, verify: str | bool) -> None:
+        """Ask for what is missing and append it. Raises PassingError where another attempt makes sense."""
+        headers = {"Accept-Encoding": "identity", "User-Agent": "nearedge"}
+        if self.size and self.validator:
+            headers |= {"Range": f"bytes={self.size}-", "If-Range": self.validator}
+        else:
+            self.size = 0
+        try:
+            with requests.get(self.url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=verify) as response:
+                total = self.check(response)
+                self.receive(response)
+        except requests.exceptions.SSLError as error:
+            raise OutsideError(f"{self.name}: the certificate is not trusted; give its CA in ca-bundle") from error
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            raise PassingError(f"no connection ({kind_of(error)})") from error
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise PassingError("the connection broke off") from error
+        except requests.exceptions.RequestException as error:
+            raise InputError(f"{self.name}: cannot be asked for ({type(error).__name__})") from error
+        if total is not None and self.size < total:
+            raise PassingError(f"broke off after {self.size} of {total} bytes")
+
+    def check(self, response: requests.Response) -> int | None:
+        """Judge the status; the total size in bytes where the server says it."""
+        status = response.status_code
+        if status in PASSING:
+            raise PassingError(f"status {status}", seconds(response.headers.get("Retry-After", "")))
+        if status == 416:
+            self.validator = ""  # what we hold is no beginning of what is there now
+            raise PassingError("refuses to resume")
+        if status not in (200, 206):
+            hint = "is it private?" if status in (401, 403) else "check the URL"
+            raise OutsideError(f"{self.name}: status {status} {response.reason}; {hint}")
+        total = self.start(response) if status == 206 else self.restart(response)
+        if total is not None and total > self.max_bytes:
+            raise InputError(f"{self.name}: {total} bytes, more than max-bytes {self.max_bytes}")
+        return total
+
+    def start(self, response: requests.Response) -> int | None:
+        """A part arrives: it has to begin where we stand."""
+        found = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if not found or int(found[1]) != self.size:
+            self.validator = ""
+            raise PassingError("answered with another part than asked for")
+        return None if found[2] == "*" else int(found[2])
+
+    def restart(self, response: requests.Response) -> int | None:
+        """The whole arrives: what we hold is dropped. A weak validator cannot be used with If-Range."""
+        self.size = 0
+        etag = response.headers.get("ETag", "")
+        self.validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+        length = response.headers.get("Content-Length", "")
+        return int(length) if length.isdigit() else None
+
+    def receive(self, response: requests.Response) -> None:
+        """Append the body to the file, no more than the cap."""
+        with self.path.open("r+b" if self.size else "wb") as file:
+            file.seek(self.size)
+            for chunk in response.iter_content(PIECE):
+                self.size += len(chunk)
+                if self.size > self.max_bytes:
+                    raise InputError(f"{self.name}: more than max-bytes {self.max_bytes}")
+                file.write(chunk)
+                self.report()
+
+    def report(self) -> None:
+        """A line now and then for whoever waits."""
+        if time.monotonic() - self.said > LINE_EVERY_S:
+            self.said = time.monotonic()
+            say(f"{self.name}: {self.size / 1e6:.0f} MB so far")
+
+
+def seconds(retry_after: str) -> float:
+    """Retry-After in seconds; a date counts as not given."""
+    return float(retry_after) if retry_after.isdigit() else 0.0
+
+
+def kind_of(error: Exception) -> str:
+    """The innermost cause of a connection's failure, without addresses that requests prints around it."""
+    inner: BaseException = error
+    while inner.__cause__ or inner.__context__:
+        inner = inner.__cause__ or inner.__context__ or inner
+    return (getattr(inner, "strerror", None) or type(inner).__name__).lower()
