@@ -1,0 +1,117 @@
+"""model.yaml: what is taken, and what is refused with which words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nearedge.errors import InputError, UnsupportedError
+from nearedge.release import description
+
+GOOD: dict[str, Any] = {
+    "schema": 1,
+    "name": "digits",
+    "source": {"path": "model.pt2"},
+    "inputs": [{"name": "image", "shape": [-1, 3, 8, 8], "dtype": "FP32", "layout": "NCHW"}],
+    "outputs": [{"name": "logits"}],
+    "data": {"path": "data.npz", "labels": "label", "calibration": [0, 10], "evaluation": [10, 20]},
+    "metric": {"name": "accuracy", "allowed_drop": 0.01},
+    "golden": {"rows": [10, 20]},
+}
+
+
+def with_change(path: str, value: Any) -> str:
+    """GOOD as YAML with the value at the dotted path replaced, or removed where value is None."""
+    document = yaml.safe_load(yaml.safe_dump(GOOD))
+    node = document
+    *parents, last = path.split(".")
+    for part in parents:
+        node = node[int(part)] if part.isdigit() else node[part]
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    return yaml.safe_dump(document)
+
+
+def test_a_good_one_is_read_with_its_defaults() -> None:
+    read = description.parse(yaml.safe_dump(GOOD), "model.yaml")
+    assert read.version == "1"
+    assert read.precision == "auto"
+    assert read.target.profile == "microshift-small"
+    assert read.golden is not None
+    assert read.golden.count == 8
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("inputs.0.dtyp", "FP32", "inputs.0.dtyp: unknown key"),
+        ("inputs.0.dtype", "float32", "inputs.0.dtype"),
+        ("inputs.0.layout", "NC", "layout NC has 2 letters, shape has 4"),
+        ("inputs.0.shape", [-2, 3, 8, 8], "inputs.0.shape.0"),
+        ("inputs.0.preprocessing", {"scale": [0.0]}, "scale holds a 0"),
+        ("inputs", [], "inputs"),
+        ("outputs", [{"name": "a"}, {"name": "a"}], "outputs: two have the same name"),
+        ("name", "Digits!", "name"),
+        ("version", "v1", "version"),
+        ("data.evaluation", [5, 15], "overlap"),
+        ("data.evaluation", [15, 5], "evaluation is [first, after last]"),
+        ("data.labels", None, "metric needs data with labels"),
+        ("metric.output", "other", "metric.output 'other' is none of the outputs"),
+        ("metric.allowed_drop", -1, "metric.allowed_drop"),
+        ("golden.count", 1000, "golden.count"),
+        ("source.sha256", "abc", "source.sha256"),
+        ("schema", None, "schema"),
+        ("schema", "one", "schema"),
+        ("unknown", 1, "unknown: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_path(path: str, value: Any, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        description.parse(with_change(path, value), "some/model.yaml")
+    message = str(caught.value)
+    assert message.startswith("some/model.yaml: ")
+    assert words in message
+    assert "\n" not in message
+
+
+def test_golden_and_metric_need_data() -> None:
+    document = {key: value for key, value in GOOD.items() if key not in ("data", "metric")}
+    with pytest.raises(InputError, match="golden needs data"):
+        description.parse(yaml.safe_dump(document), "model.yaml")
+
+
+def test_preprocessing_by_channel_needs_a_channel() -> None:
+    document = yaml.safe_load(with_change("inputs.0.preprocessing", {"mean": [1.0, 2.0, 3.0]}))
+    description.parse(yaml.safe_dump(document), "model.yaml")
+    del document["inputs"][0]["layout"]
+    with pytest.raises(InputError, match="need a layout with a C"):
+        description.parse(yaml.safe_dump(document), "model.yaml")
+
+
+def test_several_faults_are_counted() -> None:
+    with pytest.raises(InputError, match=r"\(and 1 more\)"):
+        description.parse(yaml.safe_dump(GOOD | {"one": 1, "two": 2}), "model.yaml")
+
+
+def test_a_newer_schema_is_not_supported() -> None:
+    with pytest.raises(UnsupportedError, match="schema 2 is newer than this nearedge reads"):
+        description.parse(with_change("schema", 2), "model.yaml")
+
+
+@pytest.mark.parametrize(("text", "words"), [("a: [", "not YAML"), ("", "holds no keys"), ("- 1", "holds no keys")])
+def test_what_is_no_description(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        description.parse(text, "model.yaml")
+
+
+def test_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nearedge init MODEL"):
+        description.read(tmp_path / "model.yaml")
+    (tmp_path / "model.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        description.read(tmp_path / "model.yaml")
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(GOOD))
+    assert description.read(tmp_path / "model.yaml").name == "digits"
