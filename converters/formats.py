@@ -1,0 +1,153 @@
+"""Which format a model file has, told by its content and never by its name; needs no framework.
+
+What cannot be converted is refused here, with what to do instead.
+"""
+
+import codecs
+from pathlib import Path
+
+from converters import archive, wire
+from nearedge.errors import InputError, UnsupportedError
+from nearedge.release.sections import Format, Framework
+
+FRAMEWORKS: dict[Format, Framework] = {
+    "torchscript": "pytorch",
+    "pt2": "pytorch",
+    "onnx": "onnx",
+    "openvino-ir": "onnx",
+    "savedmodel": "tensorflow",
+    "frozen-pb": "tensorflow",
+    "keras": "tensorflow",
+    "keras-h5": "tensorflow",
+    "tflite": "tensorflow",
+}
+FORMATS = "TorchScript, torch.export (.pt2), ONNX, SavedModel, frozen GraphDef, TFLite, OpenVINO IR"
+HEAD_BYTES = 4096
+ZIP, HDF5, LITE, PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"TFL3", b"\x80"
+LATEST_ONNX_IR = 64
+MODEL_GRAPH, MODEL_IR_VERSION = 7, 1
+SAVED_SCHEMA, SAVED_META_GRAPH, META_SIGNATURE, MAP_KEY = 1, 2, 5, 1
+GRAPH_NODE, NODE_NAME, NODE_OP = 1, 1, 2
+GRAPH_FIELDS = {1, 2, 3, 4, 5}
+
+
+def framework_of(form: Format) -> Framework:
+    """The framework whose step image can run and convert that format."""
+    return FRAMEWORKS[form]
+
+
+def recognise(path: Path) -> Format:
+    """The format of the model in `path`, a file or a folder.
+
+    Raises InputError where it holds no model, UnsupportedError where it holds one that we do not convert.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder; check source.path in model.yaml")
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(f"{path}: the file is empty; fetch or save it again")
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return _by_magic(path, head) or _by_text(path, head) or _by_fields(path, head, size)
+
+
+def _folder(path: Path) -> Format:
+    """A SavedModel, or the refusal of a folder that is none."""
+    if not (path / "saved_model.pb").is_file():
+        text = " (only saved_model.pbtxt, the text form)" if (path / "saved_model.pbtxt").is_file() else ""
+        raise InputError(
+            f"{path}: a folder without saved_model.pb{text}; give a SavedModel folder, or the model file itself"
+        )
+    try:
+        signatures_of(path)
+    except (wire.Damaged, ValueError) as error:
+        raise InputError(f"{path / 'saved_model.pb'}: damaged or truncated; export the model again") from error
+    return "savedmodel"
+
+
+def signatures_of(folder: Path) -> list[str]:
+    """The names of a SavedModel's signatures, such as serving_default. Raises wire.Damaged."""
+    with wire.mapped(folder / "saved_model.pb") as view:
+        graphs = [field for field in wire.fields(view) if field.number == SAVED_META_GRAPH]
+        return [
+            wire.text(view, key)
+            for graph in graphs
+            for entry in wire.inner(view, graph, META_SIGNATURE)
+            for key in wire.inner(view, entry, MAP_KEY)
+        ]
+
+
+def _by_magic(path: Path, head: bytes) -> Format | None:
+    """The format of a file that begins with a known mark; None where it begins with none."""
+    if head.startswith(ZIP):
+        return archive.recognise(path)
+    if head[4:8] == LITE:
+        return "tflite"
+    if head.startswith(HDF5):
+        raise UnsupportedError(
+            f"{path}: an HDF5 file, as Keras saves .h5; load it with Keras and write a SavedModel with model.export(dir)"
+        )
+    if head.startswith(PICKLE) and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        with path.open("rb") as file:
+            raise archive.of_pickle(path, file)
+    return None
+
+
+def _by_text(path: Path, head: bytes) -> Format | None:
+    """OpenVINO IR; None where the file is no text."""
+    if b"\0" in head:
+        return None
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"<net" in head:
+        if not path.with_suffix(".bin").is_file():
+            raise InputError(f"{path}: OpenVINO IR without its weights; put {path.stem}.bin beside it")
+        return "openvino-ir"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return None
+    if all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in head):
+        raise InputError(f"{path}: a text file, no model; supported are {FORMATS}")
+    return None
+
+
+def _by_fields(path: Path, head: bytes, size: int) -> Format:
+    """ONNX or a TensorFlow GraphDef, by the fields of the protobuf message."""
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and 2 <= length <= size - 8:
+        raise InputError(
+            f"{path}: safetensors, which hold weights and no model to convert; load them into the module, then "
+            f"{archive.SAVE_TORCH}"
+        )
+    with wire.mapped(path) as view:
+        seen, fault = wire.scan(view)
+        form = _protobuf(path, view, seen, cut=fault is not None)
+    if fault is not None:
+        raise InputError(f"{path}: a truncated or damaged {form} file; fetch or save it again")
+    return form
+
+
+def _protobuf(path: Path, view: memoryview, seen: list[wire.Field], cut: bool) -> Format:
+    """The format of a message that has these fields."""
+    numbers = {field.number for field in seen}
+    first = seen[0] if seen else None
+    if first is not None and first.wire == wire.VARINT and first.number == MODEL_IR_VERSION:
+        if MODEL_GRAPH in numbers and 0 < first.value <= LATEST_ONNX_IR:
+            return "onnx"
+        if SAVED_META_GRAPH in numbers and not cut:
+            raise InputError(f"{path}: a SavedModel's saved_model.pb alone; give its folder, with the variables")
+    if numbers and numbers <= GRAPH_FIELDS and first is not None and _is_node(view, first):
+        return "frozen-pb"
+    raise InputError(f"{path}: not recognised as a model; supported are {FORMATS}")
+
+
+def _is_node(view: memoryview, field: wire.Field) -> bool:
+    """Whether the field holds a TensorFlow NodeDef: a name first, then an operation."""
+    if field.number != GRAPH_NODE or field.wire != wire.BYTES:
+        return False
+    try:
+        inner = [one.number for one in wire.fields(view, field.start, field.end)]
+    except wire.Damaged:
+        return False
+    return inner[:2] == [NODE_NAME, NODE_OP]
