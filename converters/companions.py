@@ -24,17 +24,21 @@ def of(path: Path, form: Format) -> list[Path]:
 
     Raises InputError where one is missing or leads out of the model's folder.
     """
-    if form == "openvino-ir":
-        return [path.with_suffix(".bin")]
-    if form != "onnx":
-        return []
-    with wire.mapped(path) as view:
-        names = sorted(set(_locations(view)))
-    found = [inside(path.parent, name) for name in names]
+    found = [inside(path.parent, name) for name in names(path, form)]
     for file in found:
         if not file.is_file():
             raise InputError(f"{path}: its external data {file.name} are missing; put the file beside the model")
     return found
+
+
+def names(path: Path, form: Format) -> list[str]:
+    """The names of those files relative to the model's folder, sorted; whether they are there is not looked at."""
+    if form == "openvino-ir":
+        return [path.with_suffix(".bin").name]
+    if form != "onnx":
+        return []
+    with wire.mapped(path) as view:
+        return sorted(set(_locations(view)))
 
 
 def _locations(view: memoryview) -> Iterator[str]:

@@ -1,0 +1,67 @@
+"""What a GitOps repository says is deployed: the release record of a model on a branch."""
+
+from pathlib import Path
+
+from nearedge.delivery import git
+from nearedge.delivery.git import Git, without_credentials
+from nearedge.errors import NearedgeError, OutsideError
+from nearedge.files import write_text
+from nearedge.release import record
+
+LOCAL = "gitops.git"
+"""The bare repository in the workspace, used where no URL is given."""
+
+
+def record_path(name: str) -> str:
+    """Where the record of the model `name` lies in a GitOps repository."""
+    return f"models/{name}/base/release.json"
+
+
+def remote(git_url: str, workspace: Path) -> str:
+    """The repository to use: `git_url`, or the one in the workspace where that is empty."""
+    return git_url or str(workspace / LOCAL)
+
+
+def fetch_branch(client: Git, url: str, branch: str, at: Path) -> bool:
+    """Fetch the newest commit of `branch` to FETCH_HEAD of the repository `at`; False where there is no such branch.
+
+    Raises OutsideError where the repository is not there or refuses.
+    """
+    try:
+        client.run("fetch", "--quiet", "--depth=1", "--no-tags", "--", url, f"refs/heads/{branch}", at=at)
+    except git.RefusedError as error:
+        if "find remote ref" in error.output:
+            return False
+        raise OutsideError(f"{without_credentials(url)}: {error}{how_to_make(url)}") from error
+    return True
+
+
+def how_to_make(url: str) -> str:
+    """What to do where a local repository is not there."""
+    path = Path(url.removeprefix("file://"))
+    if path.is_absolute() and not path.exists():
+        return f"; `git init --bare {path}` makes one"
+    return ""
+
+
+def fetch_record(client: Git, url: str, branch: str, name: str, at: Path) -> str | None:
+    """The text of the deployed record, None where the branch or the record is not there; `at` is an empty folder."""
+    client.run("init", "--quiet", "--bare", at=at)
+    if not fetch_branch(client, url, branch, at):
+        return None
+    if not client.run("ls-tree", "FETCH_HEAD", "--", record_path(name), at=at).strip():
+        return None
+    return client.run("show", f"FETCH_HEAD:{record_path(name)}", at=at)
+
+
+def keep_previous(text: str | None, path: Path, url: str) -> None:
+    """Write the deployed record to `path`, or see that nothing is there. Raises where it cannot be read."""
+    path.unlink(missing_ok=True)
+    if text is None:
+        return
+    write_text(path, text)
+    try:
+        record.read(path)
+    except NearedgeError as error:
+        path.unlink()
+        raise type(error)(f"the record in {without_credentials(url)}: {error}") from error

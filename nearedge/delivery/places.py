@@ -1,0 +1,160 @@
+"""The kinds of places a model can be fetched from, told apart by the reference's scheme."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from nearedge.delivery import git
+from nearedge.delivery.archives import Limits, extract, is_archive
+from nearedge.delivery.download import Client
+from nearedge.delivery.fetch import Place, find_description
+from nearedge.errors import InputError, OutsideError, UnsupportedError
+from nearedge.files import inside, size_of
+
+MAX_DESCRIPTION = 1 << 20
+"""Bytes of a model.yaml."""
+SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What reaches the outside: folders with credentials (None: unbound), plain http to registries, the size cap."""
+
+    max_bytes: int
+    git: git.Access = field(default_factory=git.Access)
+    dockerconfig: Path | None = None
+    plain_http: bool = False
+    web: Client = field(default_factory=Client)
+
+
+def locate(reference: str, source: Path | None, scratch: Path, access: Access) -> Place:
+    """Where model.yaml is; what is not on this machine is brought to the empty folder `scratch`.
+
+    `source` is the workspace that paths are relative to. Raises InputError, UnsupportedError for a scheme we do not
+    read, OutsideError where the place cannot be reached.
+    """
+    found = SCHEME.match(reference)
+    if found is None:
+        return local(reference, source, scratch, access)
+    scheme = found[1].lower()
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise UnsupportedError(f"{scheme}://: models are not fetched from there; give a path or one of {known}")
+    return SCHEMES[scheme](reference, scratch, access)
+
+
+def local(reference: str, source: Path | None, scratch: Path, access: Access) -> Place:
+    """A model.yaml, a folder or an archive in the workspace `source`."""
+    if source is None:
+        raise InputError(f"model {reference!r} is a path, and no workspace source is bound; bind it or give a URL")
+    path = inside(source, reference)
+    if path.is_file() and is_archive(path):
+        return unpacked(path, reference, scratch, access)
+    if not path.exists():
+        raise InputError(f"{reference}: no such file in the workspace source; `nearedge init MODEL` writes one")
+    root = source.resolve()
+    return Place(root, find_description(root, str(path.relative_to(root)), reference), reference)
+
+
+def unpacked(archive: Path, origin: str, scratch: Path, access: Access) -> Place:
+    """A model.yaml at the top of a tar or zip, or in the only folder there."""
+    root = scratch / "unpacked"
+    root.mkdir()
+    extract(archive, root, Limits(access.max_bytes))
+    return Place(root, find_description(root, "", origin), origin)
+
+
+def from_git(reference: str, scratch: Path, access: Access) -> Place:
+    """`git+URL[@ref][#subpath]`, one commit deep. The origin names the commit.
+
+    The ref is what follows the last `@` of the URL's path; a branch, a tag or a whole commit id.
+    """
+    parts = urlsplit(reference[len("git+") :])
+    path, at, ref = parts.path.rpartition("@")
+    if not at:
+        path, ref = parts.path, ""
+    url = parts._replace(path=path, fragment="").geturl()
+    subpath = unquote(parts.fragment)
+    root = scratch / "clone"
+    root.mkdir()
+    with git.session(access.git) as client:
+        commit = checkout(client, url, ref, root)
+    if size_of(root) > access.max_bytes:
+        raise InputError(f"{git.without_credentials(url)}: the repository is more than max-bytes {access.max_bytes}")
+    origin = f"git+{git.without_credentials(url)}@{commit}" + (f"#{subpath}" if subpath else "")
+    return Place(root, find_description(root, subpath, origin), origin)
+
+
+def checkout(client: git.Git, url: str, ref: str, into: Path) -> str:
+    """Check out the commit that `ref` names (the remote's default branch where it is empty); the commit's id."""
+    if ref.startswith("-") or any(letter.isspace() or letter in ":^~?*[\\" for letter in ref):
+        raise InputError(f"{ref!r}: is no name of a branch, tag or commit")
+    client.run("init", "--quiet", at=into)
+    try:
+        client.run("fetch", "--quiet", "--depth=1", "--no-tags", "--", url, ref or "HEAD", at=into)
+    except git.RefusedError as error:
+        name = git.without_credentials(url)
+        if "find remote ref" in error.output:
+            raise OutsideError(
+                f"{name}: has no branch, tag or commit {ref or 'HEAD'!r}; check the reference"
+            ) from error
+        raise OutsideError(f"{name}: {error}") from error
+    client.run("checkout", "--quiet", "FETCH_HEAD", at=into)
+    return client.run("rev-parse", "HEAD", at=into).strip()
+
+
+def from_web(reference: str, scratch: Path, access: Access) -> Place:
+    """An http(s) URL of an archive, or of a model.yaml whose model and data are fetched relative to it."""
+    url = urlsplit(reference)._replace(fragment="").geturl()
+    root = scratch / "web"
+    root.mkdir()
+    origin = git.without_credentials(url)
+    first = root / "model.yaml"
+    yaml = urlsplit(url).path.endswith((".yaml", ".yml"))
+    access.web.download(url, first, MAX_DESCRIPTION if yaml else access.max_bytes)
+    if is_archive(first):
+        return unpacked(first, origin, scratch, access)
+    if first.stat().st_size > MAX_DESCRIPTION:
+        raise InputError(f"{origin}: is neither a model.yaml nor a tar or zip; give the URL of one of them")
+    return Place(root, first, origin, bring=Relative(url, root, access).bring)
+
+
+@dataclass
+class Relative:
+    """Downloads files by their path relative to the URL of a model.yaml."""
+
+    url: str
+    root: Path
+    access: Access
+
+    def bring(self, relative: str) -> None:
+        """Download one file, unless it is there. What all files together may take is shared among them."""
+        path = inside(self.root, relative)
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if relative.endswith(".xml"):  # an OpenVINO IR is no model without its weights
+            self.bring(relative.removesuffix(".xml") + ".bin")
+        try:
+            self.access.web.download(urljoin(self.url, relative), path, self.access.max_bytes - size_of(self.root))
+        except OutsideError as error:
+            raise OutsideError(f"{error} (a folder cannot be fetched over http: pack it as tar or zip)") from error
+
+
+def from_registry(reference: str, scratch: Path, access: Access) -> Place:
+    """`oci://registry/name[:tag][@digest]`: an artifact whose layers are files with titles. The origin is by digest."""
+    raise UnsupportedError(f"{reference} {scratch} {access}")
+
+
+SCHEMES: dict[str, Callable[[str, Path, Access], Place]] = {
+    "oci": from_registry,
+    "git+https": from_git,
+    "git+ssh": from_git,
+    "git+http": from_git,
+    "git+git": from_git,
+    "git+file": from_git,
+    "https": from_web,
+    "http": from_web,
+}

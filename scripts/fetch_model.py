@@ -1,0 +1,187 @@
+"""`nearedge fetch-model`: bring a model, its data and its description to the workspace of a release."""
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters import companions, formats
+from nearedge.delivery import deployed, git
+from nearedge.delivery.download import Client
+from nearedge.delivery.fetch import Collected, collect
+from nearedge.delivery.places import Access, locate
+from nearedge.errors import InputError
+from nearedge.files import new_directory
+from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
+from nearedge.progress import say
+from nearedge.release import record, sections
+from nearedge.release.description import Description, Name
+from nearedge.release.profile import read as read_profile
+from nearedge.release.sections import SourceSection
+
+NAME = "fetch-model"
+MAX_BYTES = 4 << 30
+SOURCE = "source"
+OF_EARLIER_RUNS = ("ir", "golden", "report", "gitops", "previous", sections.FOLDER)
+"""Folders of the workspace that later Tasks fill; `image` and `gitops.git` outlive a run."""
+STEP_IMAGES = ("core", "onnx", "pytorch", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Which GitOps repository says what is deployed; an empty URL is the one in the workspace, where there is one."""
+
+    url: str = ""
+    branch: str = "main"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the program."""
+    options = new_parser(NAME, "Bring a model, its data and its model.yaml to the workspace of a release.")
+    options.add_argument("--workspace", type=Path, required=True, help="folder of the release")
+    options.add_argument("--source", type=optional_path, help="folder that a model given as path is relative to")
+    options.add_argument(
+        "--model",
+        default="model.yaml",
+        help="model.yaml, or an archive that holds one: a path in the source folder, oci://registry/name@sha256:..., "
+        "git+https://...[@ref][#subpath] (also git+ssh, git+file), or an http(s) URL",
+    )
+    options.add_argument("--sha256", default="", help="what the model has to have; empty: what model.yaml says")
+    options.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="cap on what is fetched and unpacked")
+    options.add_argument("--git-url", default="", help="GitOps repository; empty: gitops.git in the workspace")
+    options.add_argument("--git-branch", default="main", help="branch of the GitOps repository")
+    for kind in STEP_IMAGES:
+        options.add_argument(f"--step-image-{kind}", default="", help=f"image to name for a model that needs {kind}")
+    options.add_argument("--plain-http", type=boolean, default=False, help="speak plain http to the registry")
+    options.add_argument("--ca-bundle", type=optional_path, help="folder with ca-bundle.crt")
+    options.add_argument("--basic-auth", type=optional_path, help="folder with .gitconfig and .git-credentials")
+    options.add_argument("--ssh-directory", type=optional_path, help="folder with known_hosts and a private key")
+    options.add_argument("--dockerconfig", type=optional_path, help="folder with config.json")
+    add_results(
+        options,
+        step_image="image that holds the model's framework",
+        model_name="name in model.yaml",
+        model_version="version in model.yaml",
+        framework="pytorch, onnx or tensorflow",
+        source_sha256="sha256 of the model",
+    )
+    return options
+
+
+def run(
+    workspace: Path, model: str, source: Path | None, access: Access, known_as: Deployed, sha256: str = ""
+) -> SourceSection:
+    """Fill `workspace/source` and write the section; what an earlier run left is removed first.
+
+    Raises InputError, UnsupportedError or OutsideError; `workspace/source` is then as it was.
+    """
+    clear(workspace)
+    with tempfile.TemporaryDirectory(prefix="nearedge-fetch-") as scratch:
+        place = locate(model, source, Path(scratch), access)
+        with new_directory(workspace / SOURCE) as into:
+            collected = collect(place, into, belonging, access.max_bytes)
+            check_sha256(collected, sha256)
+            profile = collected.description.target.profile
+            read_profile(profile, into)
+            form = formats.recognise(collected.model)
+    fetch_previous(workspace, collected.description.name, access.git, known_as)
+    section = SourceSection(
+        name=collected.description.name,
+        version=collected.description.version,
+        format=form,
+        framework=formats.framework_of(form),
+        sha256=collected.sha256,
+        size_bytes=collected.size_bytes,
+        description_sha256=meaning_sha256(collected.description),
+        data_sha256=collected.data_sha256,
+        origin=place.origin,
+    )
+    sections.write(workspace, section)
+    return section
+
+
+def clear(workspace: Path) -> None:
+    """Remove what the Tasks after this one wrote in an earlier run, so that none of it is taken for this run's."""
+    for name in OF_EARLIER_RUNS:
+        if (workspace / name).exists():
+            shutil.rmtree(workspace / name)
+
+
+def belonging(path: Path) -> list[str]:
+    """The names of the files that a model file needs beside it."""
+    return companions.names(path, formats.recognise(path))
+
+
+def check_sha256(collected: Collected, expected: str) -> None:
+    """Hold the model against the digest given as param and the one in model.yaml."""
+    for where, value in (("sha256", expected), ("model.yaml: source.sha256", collected.description.source.sha256)):
+        if value and value != collected.sha256:
+            raise InputError(
+                f"{where}: {collected.description.source.path} has sha256 {collected.sha256}, not {value}; "
+                "is it the right file?"
+            )
+
+
+def meaning_sha256(description: Description) -> str:
+    """Hex sha256 of model.yaml's values: comments, order of keys and defaults written out do not count."""
+    values = description.model_dump(mode="json", by_alias=True)
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def fetch_previous(workspace: Path, name: Name, access: git.Access, known_as: Deployed) -> None:
+    """Write `previous/release.json` where the GitOps repository holds a record of this model."""
+    url = deployed.remote(known_as.url, workspace)
+    text = None
+    if known_as.url or Path(url).exists():
+        with git.session(access) as client, tempfile.TemporaryDirectory(prefix="nearedge-deployed-") as at:
+            text = deployed.fetch_record(client, url, known_as.branch, name, Path(at))
+    deployed.keep_previous(text, workspace / record.PREVIOUS, url)
+
+
+def step_image(framework: str, images: Mapping[str, str]) -> str:
+    """The image for a framework; `core` where that one has none of its own."""
+    return images[framework] or images["core"]
+
+
+def summary(section: SourceSection, workspace: Path) -> str:
+    """One line for the log."""
+    known = "an upgrade of what git says is deployed" if (workspace / record.PREVIOUS).is_file() else "a first release"
+    size = f"{section.size_bytes / 1e6:.1f} MB"
+    return f"{section.name} {section.version}: {section.format}, {size}, sha256 {section.sha256[:12]}, {known}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; the exit status."""
+    options = parser().parse_args(argv)
+
+    def action() -> None:
+        access = Access(
+            max_bytes=options.max_bytes,
+            git=git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle),
+            dockerconfig=options.dockerconfig,
+            plain_http=options.plain_http,
+            web=Client(options.ca_bundle),
+        )
+        known_as = Deployed(options.git_url, options.git_branch)
+        section = run(options.workspace, options.model, options.source, access, known_as, options.sha256)
+        images = {kind: getattr(options, f"step_image_{kind}") for kind in STEP_IMAGES}
+        write_results(
+            options,
+            step_image=step_image(section.framework, images),
+            model_name=section.name,
+            model_version=section.version,
+            framework=section.framework,
+            source_sha256=section.sha256,
+        )
+        say(summary(section, options.workspace))
+
+    return guarded(NAME, action)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
