@@ -1,7 +1,7 @@
 """The whole way of an example: train it, run the model-to-edge Pipeline on it, serve what came out, ask it one thing.
 
-`make demo` runs this. Everything is kept under `.nearedge/demo/<example>/`: the trained model, the release with its image
-and report, and the GitOps repository, which a second run with another seed upgrades.
+`make demo` runs this. Everything is kept under `.nearedge/demo/<example>/`: the trained model, the release with its
+image and report, and the GitOps repository, which a second run with another seed upgrades.
 """
 
 import argparse
