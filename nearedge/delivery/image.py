@@ -1,0 +1,185 @@
+"""The serving image: a runtime base with a model in layers of its own.
+
+`build` is a function of its inputs: the same base, files and identity give the same digest, on any machine, to a
+layout and to a registry. No container runs and no base layer is unpacked; layers that the target has are not sent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nearedge.delivery import digest as digests
+from nearedge.delivery import oci
+from nearedge.delivery.layers import Entry, Layer, write_layer
+from nearedge.delivery.layout import Layout
+from nearedge.delivery.repository import Repository
+from nearedge.errors import InputError, UnsupportedError
+
+CONFIG_LIMIT = 4 << 20
+EPOCH = "1970-01-01T00:00:00Z"
+RUNTIME_LABEL, MODEL_LABEL, VERSION_LABEL = "io.nearedge.runtime", "io.nearedge.model", "io.nearedge.version"
+RUNTIME_CONTRACT = "1"
+ANNOTATION = "org.opencontainers.image."
+
+StoreOf = Layout | Repository
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What goes on top of the base; the sha256 are those that the Tasks before recorded."""
+
+    name: str
+    version: str
+    xml: Path
+    xml_sha256: str
+    bin: Path
+    bin_sha256: str
+    golden: Path | None
+    golden_sha256: str
+    identity: str
+
+    @property
+    def folder(self) -> str:
+        """Where the model lies in the image; OVMS and KServe read the same layout."""
+        return f"models/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A runtime base: its manifest and config, and the store that holds its layers."""
+
+    store: StoreOf
+    manifest: oci.Manifest
+    config: dict[str, Any]
+
+    @property
+    def diff_ids(self) -> list[str]:
+        """Digests of the uncompressed layers, lowest first."""
+        return list(self.config["rootfs"]["diff_ids"])
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image in its target."""
+
+    manifest: oci.Manifest
+    titles: tuple[str, ...]
+    uploaded_bytes: int
+    was_there: bool
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return self.manifest.descriptor.digest
+
+
+def open_base(store: StoreOf, which: str) -> Base:
+    """The base that `which` (a tag or digest) names in `store`.
+
+    Raises OutsideError where it is missing or damaged, UnsupportedError for another platform or foreign layers.
+    """
+    manifest = store.resolve(which)
+    where = f"{store.where}: {which}"
+    if manifest.config.media_type not in (oci.CONFIG, oci.DOCKER_CONFIG):
+        raise UnsupportedError(f"{where}: is an artifact, not an image ({manifest.config.media_type[:80]})")
+    config = oci.decode(store.read(manifest.config, CONFIG_LIMIT), f"{where}: config")
+    platform = (config.get("os"), config.get("architecture"))
+    if platform != (oci.OS, oci.ARCHITECTURE):
+        raise UnsupportedError(
+            f"{where}: is for {platform[0]}/{platform[1]}; nearedge needs {oci.OS}/{oci.ARCHITECTURE}"
+        )
+    for layer in manifest.layers:
+        if layer.media_type not in oci.OCI_LAYERS:
+            raise UnsupportedError(
+                f"{where}: has a layer of type {layer.media_type[:80]}, which cannot be carried over"
+            )
+    rootfs = config.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if (
+        not isinstance(diff_ids, list)
+        or len(diff_ids) != len(manifest.layers)
+        or not all(map(digests.is_digest, diff_ids))
+    ):
+        raise InputError(f"{where}: config and manifest do not name the same layers; the image is damaged")
+    settings = config.get("config")
+    if not isinstance(settings, dict) or not (settings.get("Entrypoint") or settings.get("Cmd")):
+        raise InputError(f"{where}: starts nothing (no entrypoint); give a runtime base, such as nearedge/runtime")
+    return Base(store, manifest, config)
+
+
+def model_layers(files: ModelFiles, scratch: Path) -> list[Layer]:
+    """The model's layers, lowest first: model, golden samples where there are any, identity."""
+    folder = files.folder
+    model = [
+        Entry(f"{folder}/model.xml", files.xml, sha256=files.xml_sha256),
+        Entry(f"{folder}/model.bin", files.bin, sha256=files.bin_sha256),
+    ]
+    layers = [write_layer(model, scratch / "model", "model")]
+    if files.golden is not None:
+        golden = [Entry(f"{folder}/golden.npz", files.golden, sha256=files.golden_sha256)]
+        layers.append(write_layer(golden, scratch / "golden", "golden samples"))
+    identity = [Entry(f"{folder}/release.json", files.identity.encode())]
+    return [*layers, write_layer(identity, scratch / "identity", "release identity")]
+
+
+def new_config(base: Base, layers: list[Layer], labels: Mapping[str, str]) -> dict[str, Any]:
+    """The base's config with our layers, history and labels; `created` stays the base's, since we add no time."""
+    created = base.config.get("created")
+    created = created if isinstance(created, str) else EPOCH
+    settings = dict(base.config["config"])
+    settings["Labels"] = {**oci.texts(settings.get("Labels")), **labels}
+    history = base.config.get("history")
+    ours = [{"created": created, "created_by": f"nearedge: {layer.title}"} for layer in layers]
+    config = dict(base.config) | {
+        "created": created,
+        "config": settings,
+        "rootfs": {"type": "layers", "diff_ids": [*base.diff_ids, *(layer.diff_id for layer in layers)]},
+    }
+    if isinstance(history, list):
+        config["history"] = [*history, *ours]
+    return config
+
+
+def new_manifest(
+    config: oci.Descriptor, base: tuple[oci.Descriptor, ...], layers: list[Layer], annotations: Mapping[str, str]
+) -> oci.Manifest:
+    """The image's manifest. Docker's layer types become OCI's, the bytes being the same."""
+    below = [oci.Descriptor(oci.OCI_LAYERS[layer.media_type], layer.digest, layer.size) for layer in base]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": config.to_json(),
+        "layers": [layer.to_json() for layer in (*below, *(layer.descriptor for layer in layers))],
+        "annotations": dict(annotations),
+    }
+    return oci.manifest(oci.encode(document), "the new manifest")
+
+
+def build(base: Base, files: ModelFiles, target: StoreOf, tag: str, scratch: Path) -> Built:
+    """Put the image of `base` and `files` into `target` under `tag`; `scratch` is a folder for the new layers.
+
+    Raises InputError where a model file is not the one that was proven, OutsideError where the target refuses.
+    """
+    layers = model_layers(files, scratch)
+    labels = {RUNTIME_LABEL: RUNTIME_CONTRACT, MODEL_LABEL: files.name, VERSION_LABEL: files.version}
+    config = oci.encode(new_config(base, layers, labels))
+    described = oci.Descriptor(oci.CONFIG, digests.of_bytes(config), len(config))
+    annotations = {
+        f"{ANNOTATION}title": files.name,
+        f"{ANNOTATION}version": files.version,
+        f"{ANNOTATION}base.digest": base.manifest.descriptor.digest,
+    }
+    manifest = new_manifest(described, base.manifest.layers, layers, annotations)
+    there = target.find(tag)
+    was_there = there is not None and there.content == manifest.content
+    uploaded = sum(target.adopt(layer, base.store) for layer in base.manifest.layers)
+    uploaded += sum(target.add_file(layer.descriptor, layer.path) for layer in layers)
+    uploaded += target.add_bytes(described, config) + target.publish(manifest, tag)
+    return Built(manifest, titles(base, layers), uploaded, was_there)
+
+
+def titles(base: Base, layers: list[Layer]) -> tuple[str, ...]:
+    """A name for each layer, for people: the base's by number or by the title its manifest gives."""
+    below = [layer.annotations.get(oci.TITLE) or f"base {n}" for n, layer in enumerate(base.manifest.layers, 1)]
+    return (*below, *(layer.title for layer in layers))

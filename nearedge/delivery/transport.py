@@ -1,0 +1,159 @@
+"""HTTP for registries: time-outs on every call, retries with backoff, private CAs, proxies from the environment.
+
+Messages built here name hosts and reasons, never headers, queries or credentials.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import ProxyManager
+from urllib3.util import Retry
+
+from nearedge.errors import InputError
+
+CONNECT_S, READ_S = 10.0, 60.0
+"""Seconds to connect, and between two pieces of an answer."""
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+CA_FILE = "ca-bundle.crt"
+
+
+class NoNetrc(requests.auth.AuthBase):
+    """Keeps `requests` from putting ~/.netrc's credentials in the place of ours."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Change nothing."""
+        return request
+
+
+class Adapter(HTTPAdapter):
+    """Adds a default time-out and the trusted CAs to every call."""
+
+    def __init__(self, trust: ssl.SSLContext, retries: Retry) -> None:
+        """`trust` is handed to every pool of connections, through proxies as well."""
+        self.trust = trust
+        super().__init__(max_retries=retries)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: object) -> None:
+        """Pools for direct connections."""
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self.trust, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: object) -> ProxyManager:
+        """Pools for connections through a proxy."""
+        manager: ProxyManager = super().proxy_manager_for(proxy, ssl_context=self.trust, **options)
+        return manager
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: object = None,
+        verify: bool | str = True,
+        cert: object = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send with our time-outs; the other arguments are those of `requests`."""
+        limits = timeout or (CONNECT_S, READ_S)
+        return super().send(request, stream=stream, timeout=limits, verify=verify, cert=cert, proxies=proxies)  # type: ignore[arg-type]  # the stubs' types of timeout and cert are private
+
+
+def new_session(host: str, ca_bundle: Path | None, retries: int = 4) -> requests.Session:
+    """A session to talk to `host` with. GET and HEAD are tried again after passing faults; Retry-After is obeyed.
+
+    Loopback hosts are never asked through a proxy. Raises InputError where the CA bundle cannot be read.
+    """
+    retry = Retry(
+        total=retries, redirect=5, backoff_factor=0.4, backoff_jitter=0.2, status_forcelist=PASSING,
+        allowed_methods=("GET", "HEAD"), raise_on_status=False, respect_retry_after_header=True,
+    )  # fmt: skip
+    session = requests.Session()
+    adapter = Adapter(trusted(ca_bundle), retry)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.auth = NoNetrc()
+    session.headers.update({"User-Agent": "nearedge", "Accept-Encoding": "identity"})
+    session.trust_env = not is_loopback(host)
+    return session
+
+
+def trusted(ca_bundle: Path | None) -> ssl.SSLContext:
+    """The CAs that this machine trusts (SSL_CERT_FILE and the like are heard) and those of the bundle."""
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    if ca_bundle is not None:
+        path = ca_bundle / CA_FILE if ca_bundle.is_dir() else ca_bundle
+        try:
+            context.load_verify_locations(path)
+        except (OSError, ssl.SSLError) as error:
+            raise InputError(f"{path}: cannot be read as CA certificates in PEM; check the ca-bundle") from error
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (with or without a port) is this machine."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def reason(error: BaseException) -> str:
+    """A few words for what went wrong on the way; the text of the exceptions may hold addresses with credentials."""
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy cannot be reached or refuses"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted; give its CA in ca-bundle"
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return f"no connection within {CONNECT_S:.0f} s"
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return f"no answer within {READ_S:.0f} s"
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, requests.RequestException):
+            return cause.strerror[:80].lower()
+        if type(cause).__name__ == "NameResolutionError":
+            return "its name is not known"
+    return "the connection broke off"
+
+
+def causes(error: BaseException | None) -> list[BaseException]:
+    """`error` and what led to it, as urllib3 nests it in arguments and in `reason`."""
+    found: list[BaseException] = []
+    queue = [error]
+    while queue and len(found) < 20:
+        current = queue.pop(0)
+        if current is None or current in found:
+            continue
+        found.append(current)
+        queue += [current.__cause__, current.__context__, getattr(current, "reason", None)]
+        queue += [part for part in current.args if isinstance(part, BaseException)]
+    return [cause for cause in found if isinstance(cause, BaseException)]
+
+
+def body_of(response: requests.Response, limit: int) -> bytes | None:
+    """The answer's body, None where it is larger than `limit` bytes."""
+    content = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        content += chunk
+        if len(content) > limit:
+            return None
+    return bytes(content)
+
+
+def origin(url: str) -> tuple[str, str]:
+    """Host and port of an address, lower case, so that credentials go nowhere else."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").lower(), str(parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0))
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """A header's value, empty where it is missing."""
+    return headers.get(name) or ""
