@@ -1,0 +1,218 @@
+"""model-to-edge on the examples and on a model unlike them: real figures, the same digest, one commit an upgrade."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from nearedge.release import record
+from tests.pipelines.site import Site
+
+F32_LARGEST_RELATIVE = 1e-4
+FIGURES = re.compile(r"p50|p99|seconds|_ms|rss|spread|throughput|machine|cores|commit")
+
+
+def keys(node: object) -> set[str]:
+    """Every key anywhere in a JSON value."""
+    if isinstance(node, dict):
+        return set(node).union(*(keys(value) for value in node.values()))
+    return set().union(*(keys(value) for value in node)) if isinstance(node, list) else set()
+
+
+def test_digits_keep_their_accuracy_and_their_answers(released: Site) -> None:
+    deployed, first = released.section("verification-deployed"), released.section("verification-f32")
+    metric = deployed["metric"]
+    assert metric["name"] == "accuracy"
+    assert metric["rows"] == 540
+    assert metric["source"] >= 0.97
+    assert metric["drop"] <= 0.01
+    assert metric["drop"] == pytest.approx(metric["source"] - metric["converted"])
+    assert all(output["max_relative"] < F32_LARGEST_RELATIVE for output in first["outputs"])
+    assert all(output["top1_agreement"] == 1.0 for output in first["outputs"])
+    assert not first["synthetic"]
+
+
+def test_every_candidate_has_an_outcome_and_one_is_chosen(released: Site) -> None:
+    section = released.section("optimization")
+    outcomes = {candidate["precision"]: candidate["outcome"] for candidate in section["candidates"]}
+    assert set(outcomes) == {"f32", "fp16", "bf16", "int8"}
+    assert [name for name, outcome in outcomes.items() if outcome.startswith("chosen")] == [section["precision"]]
+    assert "avx2" in outcomes["bf16"]
+
+
+def test_the_benchmark_compares_three_in_one_run(released: Site) -> None:
+    section = released.section("benchmark")
+    timings = {timing["name"]: timing for timing in section["timings"]}
+    assert set(timings) == {"source", "f32", "deployed"}
+    for timing in timings.values():
+        assert 0 < timing["p50_ms"] <= timing["p90_ms"] <= timing["p99_ms"] <= timing["max_ms"]
+    assert section["speedup_f32"] == pytest.approx(timings["source"]["p50_ms"] / timings["f32"]["p50_ms"], rel=0.01)
+    assert section["peak_rss_mib"] > 30
+    assert section["memory_limit_mib"] >= section["memory_request_mib"] >= section["peak_rss_mib"]
+    report = (released.release / "report" / "report.html").read_text()
+    assert "<script src" not in report
+    assert "http://" not in report.replace("http://www.w3.org", "")
+    assert "accuracy" in report
+
+
+def test_the_image_holds_the_identity_and_no_figures(released: Site) -> None:
+    identity = record.assemble(released.release, "microshift-small").identity
+    text = json.loads(record.dump(identity))
+    assert not {key for key in keys(text) if FIGURES.search(key)}
+    image = released.section("image")
+    assert image["base_kind"] == "host"
+    assert identity.golden is not None
+    assert identity.golden.count == 8
+    index = json.loads((released.release / "image" / "index.json").read_text())
+    assert image["digest"] in [manifest["digest"] for manifest in index["manifests"]]
+    test = released.section("test")
+    assert test["image"].endswith(image["digest"])
+    assert test["decisions_held"] == test["samples"] >= 8
+
+
+def test_git_holds_the_release_by_digest(released: Site) -> None:
+    digest = released.section("image")["digest"]
+    names = released.git("ls-tree", "-r", "--name-only", "main").splitlines()
+    assert "models/digits/base/kustomization.yaml" in names
+    assert "sites/site-1/digits/kustomization.yaml" in names
+    manifests = [released.git("show", f"main:{name}") for name in names if name.endswith(".yaml")]
+    assert any(digest in text for text in manifests)
+    held = json.loads(released.git("show", "main:models/digits/base/release.json"))
+    assert held["evidence"]["image"]["digest"] == digest
+    message = released.git("log", "-1", "--format=%B", "main")
+    assert "digits" in message
+    assert "accuracy" in message
+
+
+def test_the_same_again_builds_nothing_and_commits_nothing(released: Site, trained: Callable[..., Path]) -> None:
+    digest, head = released.section("image")["digest"], released.git("rev-parse", "main")
+    blobs = sorted(path.name for path in (released.release / "image" / "blobs" / "sha256").iterdir())
+    done = released.run(trained("digits"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert released.section("image")["digest"] == digest
+    assert released.section("optimization")["reused"] is True
+    assert released.git("rev-parse", "main") == head
+    assert sorted(path.name for path in (released.release / "image" / "blobs" / "sha256").iterdir()) == blobs
+
+
+def test_another_place_gives_the_same_digest(
+    site: Site, new_site: Callable[[], Site], trained: Callable[..., Path]
+) -> None:
+    other = new_site()
+    for place in (site, other):
+        done = place.run(trained("digits"), "-p=precision=int8")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert place.section("optimization")["precision"] == "int8"
+    assert site.section("image")["digest"] == other.section("image")["digest"]
+
+
+def test_an_upgrade_is_one_commit_of_digest_record_and_figures(site: Site, trained: Callable[..., Path]) -> None:
+    assert site.run(trained("digits"), "-p=precision=fp16").returncode == 0
+    before, first = site.git("rev-parse", "main"), site.section("image")
+    done = site.run(trained("digits", 2), "-p=precision=fp16")
+    assert done.returncode == 0, done.stdout + done.stderr
+    image = site.section("image")
+    assert image["digest"] != first["digest"]
+    assert site.git("rev-list", "--count", f"{before}..main") == "1"
+    changed = set(site.git("diff", "--name-only", before, "main").splitlines())
+    assert "models/digits/base/release.json" in changed
+    assert len(changed) <= 3
+    assert all(name.startswith("models/digits/base/") for name in changed)
+    model = [
+        layer["size_bytes"]
+        for layer in image["layers"]
+        if layer["digest"] not in {i["digest"] for i in first["layers"]}
+    ]
+    assert image["upgrade_bytes"] is not None
+    assert sum(model) <= image["upgrade_bytes"] <= sum(model) + 65536
+
+
+@pytest.mark.parametrize(
+    ("example", "metric", "at_least", "at_most"),
+    [("diabetes", "mae", 30.0, 55.0), ("filetypes", "accuracy", 0.95, 1.0)],
+)
+def test_the_other_frameworks(
+    site: Site, trained: Callable[..., Path], example: str, metric: str, at_least: float, at_most: float
+) -> None:
+    done = site.run(trained(example))
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = site.section("verification-deployed")["metric"]
+    assert result["name"] == metric
+    assert at_least <= result["source"] <= at_most
+    assert result["drop"] <= result["allowed_drop"]
+    parity = site.section("verification-f32")["outputs"]
+    assert all(output["max_relative"] < F32_LARGEST_RELATIVE for output in parity)
+
+
+def two_headed(path: Path) -> None:
+    """An ONNX model unlike the examples: a picture NHWC and a row of int64 in, a class and two values out, no batch."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(7)
+    weights = {
+        "kernel": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "dense": random.normal(size=(4, 5)).astype(np.float32),
+        "table": random.normal(size=(11, 2)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["picture"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["nchw", "kernel"], ["map"]),
+        helper.make_node("Relu", ["map"], ["positive"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "dense"], ["kind"]),
+        helper.make_node("Gather", ["table", "codes"], ["values"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "two-headed",
+        [
+            helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 12, 10, 3]),
+            helper.make_tensor_value_info("codes", TensorProto.INT64, [1, 4]),
+        ],
+        [
+            helper.make_tensor_value_info("kind", TensorProto.FLOAT, [1, 5]),
+            helper.make_tensor_value_info("values", TensorProto.FLOAT, [1, 4, 2]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def test_your_own_model_needs_nothing_but_what_init_writes(site: Site, tmp_path: Path) -> None:
+    two_headed(tmp_path / "two-headed.onnx")
+    done = site.nearedge("init", str(tmp_path / "two-headed.onnx"))
+    assert done.returncode == 0, done.stderr
+    description = yaml.safe_load((tmp_path / "model.yaml").read_text())
+    assert [tensor["shape"] for tensor in description["inputs"]] == [[1, 12, 10, 3], [1, 4]]
+    done = site.run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    section = site.section("verification-deployed")
+    assert section["synthetic"] is True
+    assert section["metric"] is None
+    assert {output["name"] for output in section["outputs"]} == {"kind", "values"}
+    assert site.section("test")["samples"] == 0
+    chosen = {item["precision"]: item["outcome"] for item in site.section("optimization")["candidates"]}
+    assert "calibration" in chosen["int8"]
+
+
+def test_a_changed_description_is_another_release(site: Site, trained: Callable[..., Path], tmp_path: Path) -> None:
+    source = tmp_path / "digits"
+    shutil.copytree(trained("digits"), source)
+    text = (source / "model.yaml").read_text()
+    assert site.run(source, "-p=precision=f32").returncode == 0
+    first = site.section("image")["digest"]
+    (source / "model.yaml").write_text(text + "# a comment changes nothing\n")
+    assert site.run(source, "-p=precision=f32").returncode == 0
+    assert site.section("image")["digest"] == first
+    (source / "model.yaml").write_text(text.replace("count: 8", "count: 4"))
+    assert site.run(source, "-p=precision=f32").returncode == 0
+    assert site.section("image")["digest"] != first
