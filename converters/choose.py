@@ -1,0 +1,105 @@
+"""Which of the candidates to deploy: the fastest that holds, unless a simpler one is as fast; each with its reason."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.candidates import Made
+from converters.timing import Measured
+from nearedge.errors import GateError
+from nearedge.release.sections import Candidate, Precision
+
+PREFERENCE: tuple[Precision, ...] = ("fp16", "f32", "bf16", "int8")
+"""From the one to begin with to the dearest. fp16 weights are half the bytes to pull and run in f32; bf16 and int8
+change what is computed."""
+WORTH: dict[Precision, float] = {"fp16": 1.05, "f32": 1.25, "bf16": 1.05, "int8": 1.05}
+"""How many times faster each must be than the simpler one it would replace. f32 runs the kernels that fp16 weights run,
+so a small gain of it is noise, and it is twice as large."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The precision to deploy and what is said about each candidate."""
+
+    precision: Precision
+    outcomes: dict[Precision, str]
+
+
+def gain(simpler: Measured, dearer: Measured) -> float:
+    """How many times faster the dearer one is: the median of the ratios turn by turn, which noise moves least."""
+    return float(np.median(np.asarray(simpler.medians()) / np.asarray(dearer.medians())))
+
+
+def fastest(made: Sequence[Made], measured: Mapping[str, Measured]) -> Choice:
+    """Go from the simplest candidate that holds to dearer ones as long as each is worth it.
+
+    Raises GateError where none holds.
+    """
+    by_name = {one.precision: one for one in made}
+    outcomes: dict[Precision, str] = {}
+    best: Precision | None = None
+    for precision in PREFERENCE:
+        one = by_name.get(precision)
+        if one is None:
+            continue
+        if one.faults:
+            outcomes[precision] = f"does not hold: {one.faults[0]}"
+        elif best is None:
+            best = precision
+        else:
+            best = replaced(best, precision, measured, outcomes)
+    if best is None:
+        raise GateError(f"precision auto: no candidate holds; f32: {outcomes.get('f32', 'was not made')}")
+    outcomes[best] = f"chosen: {praise(best, by_name[best], measured)}"
+    return Choice(best, outcomes)
+
+
+def replaced(
+    best: Precision, precision: Precision, measured: Mapping[str, Measured], outcomes: dict[Precision, str]
+) -> Precision:
+    """The better of the two, with the sentence about the other one added to `outcomes`."""
+    faster = gain(measured[best], measured[precision])
+    if faster > WORTH[precision]:
+        outcomes[best] = f"holds, and {precision} is {faster:.2f} times as fast"
+        return precision
+    pace = f"{faster:.2f} times as fast as {best}"
+    outcomes[precision] = f"holds, but is {pace}, not the {WORTH[precision]:g} times that would make it worth it"
+    return best
+
+
+def praise(precision: Precision, one: Made, measured: Mapping[str, Measured]) -> str:
+    """Why the chosen one was."""
+    p50 = f"p50 {measured[precision].p50_ms():.3g} ms" if precision in measured else "not timed"
+    lost = "" if one.drop is None else f", drop {one.drop:.4g}"
+    return f"holds{lost}, {p50}, {one.size_bytes / 1e6:.2f} MB"
+
+
+def table(
+    made: Sequence[Made],
+    measured: Mapping[str, Measured],
+    refused: Mapping[Precision, str],
+    said: Mapping[Precision, str],
+) -> list[Candidate]:
+    """The section's entries: candidates that were made, then those that could not be."""
+    rows = [
+        Candidate(
+            precision=one.precision,
+            metric=one.metric,
+            drop=one.drop,
+            top1_agreement=one.top1_agreement(),
+            max_relative=one.max_relative() if one.outputs else None,
+            p50_ms=measured[one.precision].p50_ms() if one.precision in measured else None,
+            size_bytes=one.size_bytes,
+            outcome=said[one.precision],
+        )
+        for one in made
+    ]
+    rows += [
+        Candidate(
+            precision=precision, metric=None, drop=None, top1_agreement=None, max_relative=None, p50_ms=None,
+            size_bytes=None, outcome=f"not possible: {why}",
+        )
+        for precision, why in refused.items()
+    ]  # fmt: skip
+    return rows

@@ -1,0 +1,148 @@
+"""The task's metric, gathered request by request: accuracy, macro f1, mae, rmse; how much worse; and whether to doubt.
+
+Formulas are scikit-learn's: accuracy_score, f1_score(average="macro"), mean_absolute_error, root_mean_squared_error.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.arrays import Array
+from nearedge.errors import GateError, InputError
+from nearedge.release.description import HIGHER_IS_BETTER, MetricName
+
+ENOUGH_ROWS = 20
+"""With fewer rows chance alone explains too much to doubt the labels."""
+
+
+class Score:
+    """One model's answers beside the labels."""
+
+    def __init__(self, metric: MetricName) -> None:
+        """Nothing gathered yet."""
+        self.metric = metric
+        self.answers: list[NDArray[np.float64]] = []
+        self.labels: list[NDArray[np.float64]] = []
+        self.binary = False
+
+    def add(self, output: Array, labels: Array) -> None:
+        """Take one request's output and its rows' labels. Raises InputError where they cannot be compared."""
+        if self.metric in ("accuracy", "f1"):
+            self.binary, decisions = decide(output, labels)
+            self.answers.append(decisions)
+        else:
+            if output.size != labels.size:
+                raise InputError(f"labels of shape {list(labels.shape)} do not fit an output of {list(output.shape)}")
+            self.answers.append(output.astype(np.float64).ravel())
+        self.labels.append(labels.astype(np.float64).ravel())
+
+    def probabilities(self) -> bool:
+        """Whether all single scores lie in [0, 1], so that the decision falls at 0.5; logits decide at 0."""
+        return all(((part >= 0) & (part <= 1)).all() for part in self.answers)
+
+    def gathered(self, probabilities: bool | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """All answers (classes or values) and all labels, each one flat array."""
+        answers, labels = np.concatenate(self.answers), np.concatenate(self.labels)
+        if self.binary:
+            at = 0.5 if (self.probabilities() if probabilities is None else probabilities) else 0.0
+            answers = (answers > at).astype(np.float64)
+        return answers, labels
+
+    def value(self, probabilities: bool | None = None) -> float:
+        """The metric; `probabilities` as the source's answers told, so that both are judged alike."""
+        return FORMULAS[self.metric](*self.gathered(probabilities))
+
+
+def decide(output: Array, labels: Array) -> tuple[bool, NDArray[np.float64]]:
+    """Whether the output is a single score for each label, and its flat classes, or those scores.
+
+    Labels of the output's shape without one axis: that axis holds the classes. Raises InputError where nothing fits.
+    """
+    wanted = squeezed(labels.shape)
+    if output.size == labels.size:
+        if output.dtype.kind in "iub":
+            return False, output.astype(np.float64).ravel()
+        return True, output.astype(np.float64).ravel()
+    for axis in [output.ndim - 1, *range(output.ndim - 1)]:
+        if squeezed(output.shape[:axis] + output.shape[axis + 1 :]) == wanted and output.shape[axis] > 1:
+            return False, output.argmax(axis).astype(np.float64).ravel()
+    raise InputError(
+        f"labels of shape {list(labels.shape)} do not fit an output of {list(output.shape)}: "
+        "give class numbers, one for each row (or place)"
+    )
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its dimensions of one."""
+    return tuple(size for size in shape if size != 1)
+
+
+def accuracy(answers: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Share of answers that are the label."""
+    return float((answers == labels).mean())
+
+
+def f1(answers: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Mean over the classes of 2 tp / (2 tp + fp + fn)."""
+    scores = []
+    for one in np.union1d(answers, labels):
+        right = int(((answers == one) & (labels == one)).sum())
+        scores.append(2 * right / (int((answers == one).sum()) + int((labels == one).sum())))
+    return float(np.mean(scores))
+
+
+def mae(answers: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Mean absolute error."""
+    return float(np.abs(answers - labels).mean())
+
+
+def rmse(answers: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Root of the mean squared error."""
+    return math.sqrt(float(((answers - labels) ** 2).mean()))
+
+
+FORMULAS = {"accuracy": accuracy, "f1": f1, "mae": mae, "rmse": rmse}
+
+
+def drop(metric: MetricName, before: float, after: float) -> float:
+    """How much worse `after` is, in the metric's own unit; negative where it is better."""
+    return before - after if HIGHER_IS_BETTER[metric] else after - before
+
+
+def gate_drop(metric: MetricName, before: float, after: float, allowed: float) -> None:
+    """Raise GateError where more of the metric is lost than allowed."""
+    lost = drop(metric, before, after)
+    if not lost <= allowed + 1e-9:
+        raise GateError(
+            f"{metric} went from {before:.4g} to {after:.4g}: a drop of {lost:.4g}, more than the allowed {allowed:g}; "
+            "choose another precision or raise metric.allowed_drop"
+        )
+
+
+def gate_doubt(score: Score) -> None:
+    """Raise GateError where the source itself does no better than answers that know nothing of the rows.
+
+    A drop between two such figures proves nothing; labels shifted by a row or a class look like this. Classes: the
+    share that agrees by chance, given how often each class is answered and labelled (Cohen's kappa uses the same),
+    and two standard deviations. Values: the error of always answering the labels' median or mean.
+    """
+    answers, labels = score.gathered()
+    if labels.size < ENOUGH_ROWS or np.unique(labels).size < 2:
+        return
+    value = score.value()
+    if score.metric in ("accuracy", "f1"):
+        chance = sum(float((answers == one).mean() * (labels == one).mean()) for one in np.unique(labels))
+        doubtful = accuracy(answers, labels) <= chance + 2 * math.sqrt(chance * (1 - chance) / labels.size)
+        beside = f"chance ({chance:.3g} of the rows would agree)"
+    else:
+        middle = np.median(labels) if score.metric == "mae" else labels.mean()
+        chance = FORMULAS[score.metric](np.full_like(labels, middle), labels)
+        doubtful = value >= chance
+        beside = f"always answering {middle:.4g} ({chance:.4g})"
+    if doubtful:
+        raise GateError(
+            f"the source's own {score.metric} is {value:.4g}, no better than {beside}: labels, their order or the "
+            "preprocessing do not fit the model; correct model.yaml or the data"
+        )

@@ -1,0 +1,158 @@
+"""How much the IR's answers differ from the source's on the same samples, and whether that is little enough."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from converters.arrays import Array
+from nearedge.errors import GateError
+from nearedge.release.description import Description
+from nearedge.release.sections import OutputParity, Precision, Thresholds
+
+Kind = Literal["class", "value", "discrete"]
+"""class: scores along a class axis; value: numbers; discrete: integers or booleans, which are decisions already."""
+
+SMALL_NORM = 1e-3
+"""Samples whose norm is below this share of the largest have no direction worth a cosine; max_relative judges them."""
+
+
+class Difference:
+    """Adds up, request by request, how one output differs. Memory does not grow with the output's size."""
+
+    def __init__(self, name: str, rows_each: int = 1) -> None:
+        """`rows_each`: samples a request holds along axis 0 where the output's axis 0 has that size."""
+        self.name = name
+        self.rows_each = rows_each
+        self.largest = self.total = self.magnitude = 0.0
+        self.count = self.same_top1 = self.tops = 0
+        self.dots: list[tuple[float, float, float]] = []
+        self.kind: Kind = "value"
+
+    def add(self, source: Array, converted: Array, kind: Kind) -> None:
+        """Take one request's answers. Raises GateError where shapes differ or either holds NaN or infinity."""
+        if source.shape != converted.shape:
+            raise GateError(
+                f"output {self.name!r}: the IR answers with shape {list(converted.shape)}, the source with "
+                f"{list(source.shape)}; the conversion is wrong"
+            )
+        self.kind = kind
+        left, right = source.astype(np.float64), converted.astype(np.float64)
+        for who, values in (("source", left), ("IR", right)):
+            if not np.isfinite(values).all():
+                raise GateError(
+                    f"output {self.name!r}: the {who} answers with NaN or infinity; nothing can be proven by it"
+                )
+        if not left.size:
+            return
+        distance = np.abs(left - right)
+        self.largest = max(self.largest, float(distance.max()))
+        self.total += float(distance.sum())
+        self.magnitude = max(self.magnitude, float(np.abs(left).max()))
+        self.count += left.size
+        self.add_directions(left, right)
+        self.add_decisions(left, right)
+
+    def add_directions(self, left: Array, right: Array) -> None:
+        """Dot product and squared norms of each sample."""
+        for one, other in zip(self.samples(left), self.samples(right), strict=True):
+            self.dots.append((float(one @ other), float(one @ one), float(other @ other)))
+
+    def samples(self, values: Array) -> Array:
+        """[samples, values] of one request."""
+        split = self.rows_each if values.ndim and values.shape[0] == self.rows_each else 1
+        return values.reshape(split, -1)
+
+    def add_decisions(self, left: Array, right: Array) -> None:
+        """Count the decisions that are the same."""
+        if self.kind == "value":
+            return
+        if self.kind == "class":
+            axis = class_axis(left.shape)
+            left, right = left.argmax(axis), right.argmax(axis)
+        self.same_top1 += int((left == right).sum())
+        self.tops += left.size
+
+    def cosine(self) -> float:
+        """Lowest over the samples; of all samples as one vector where a sample is a single number."""
+        if not self.dots:
+            return 1.0
+        if self.count == len(self.dots):
+            sums = np.asarray(self.dots).sum(axis=0)
+            return angle(float(sums[0]), float(sums[1]), float(sums[2]))
+        largest = max(norm for _, norm, _ in self.dots)
+        least = largest * SMALL_NORM**2
+        return min((angle(*one) for one in self.dots if max(one[1:]) > least), default=1.0)
+
+    def result(self) -> OutputParity:
+        """The figures of all requests so far."""
+        return OutputParity(
+            name=self.name,
+            max_abs=self.largest,
+            mean_abs=self.total / max(self.count, 1),
+            max_relative=self.largest / (self.magnitude or 1.0),
+            cosine=self.cosine(),
+            top1_agreement=self.same_top1 / self.tops if self.tops else None,
+        )
+
+
+def angle(dot: float, norm: float, other: float) -> float:
+    """Cosine from a dot product and two squared norms: two zero vectors agree, one does not."""
+    if not norm or not other:
+        return 1.0 if norm == other else 0.0
+    return max(-1.0, min(1.0, dot / math.sqrt(norm * other)))
+
+
+def class_axis(shape: Sequence[int]) -> int:
+    """Where class scores lie: axis 1 of [batch, class, height, width] and the like, the last axis otherwise."""
+    return 1 if len(shape) >= 4 else -1
+
+
+def kind_of(description: Description, name: str, first: Array) -> Kind:
+    """What an output's numbers mean, by its `first` answer from the source.
+
+    Scores where the metric is accuracy or f1; values where it is mae or rmse; else scores where they are
+    probabilities of more than one class, or one row of more than one number for each sample.
+    """
+    if first.dtype.kind in "iub":
+        return "discrete"
+    judged = description.metric
+    if judged and name == (judged.output or description.outputs[0].name):
+        several = first.ndim > 0 and first.shape[class_axis(first.shape)] > 1
+        return "class" if judged.name in ("accuracy", "f1") and several else "value"
+    if first.ndim == 2 and first.shape[-1] > 1 and (judged is None or is_probabilities(first)):
+        return "class"
+    return "value"
+
+
+def is_probabilities(values: Array) -> bool:
+    """Whether numbers along the class axis are probabilities that add up to one."""
+    if not values.ndim or not values.size:
+        return False
+    sums = values.astype(np.float64).sum(axis=class_axis(values.shape))
+    return bool((values >= 0).all() and (values <= 1).all() and np.allclose(sums, 1.0, atol=1e-2))
+
+
+def faults(parity: OutputParity, limits: Thresholds, kind: Kind) -> list[str]:
+    """What does not hold, each with the figure and the threshold.
+
+    Decisions count by themselves: how far apart two class numbers are means nothing.
+    """
+    found = []
+    if kind != "discrete" and not parity.max_relative <= limits.max_relative:
+        found.append(f"max_relative {parity.max_relative:.3g} is over {limits.max_relative:g}")
+    if kind != "discrete" and not parity.cosine >= limits.min_cosine:
+        found.append(f"cosine {parity.cosine:.5g} is under {limits.min_cosine:g}")
+    if parity.top1_agreement is not None and not parity.top1_agreement >= limits.min_top1_agreement:
+        found.append(f"top1_agreement {parity.top1_agreement:.4g} is under {limits.min_top1_agreement:g}")
+    return found
+
+
+def gate(results: Sequence[tuple[OutputParity, Kind]], limits: Thresholds, precision: Precision) -> None:
+    """Raise GateError where an output differs by more than the thresholds of that precision allow."""
+    for parity, kind in results:
+        for fault in faults(parity, limits, kind):
+            raise GateError(
+                f"output {parity.name!r}: {fault} for {precision}; the IR does not predict what the source predicts"
+            )

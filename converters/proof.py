@@ -1,0 +1,116 @@
+"""The proof: the IR's answers beside the source's on the same samples, by parity and by the task's metric."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from converters import metrics, parity
+from converters.arrays import Array
+from converters.metrics import Score
+from converters.parity import Difference, Kind
+from converters.samples import Feed, Samples
+from nearedge.errors import GateError
+from nearedge.progress import track
+from nearedge.release.description import Description
+from nearedge.release.sections import MetricResult, OutputParity, Precision, Thresholds
+
+Predict = Callable[[Feed], Mapping[str, Array]]
+
+
+@dataclass
+class Proof:
+    """What was found; `source` holds the source's answers beside the labels, None where there is no metric."""
+
+    outputs: list[OutputParity] = field(default_factory=list)
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    metric: MetricResult | None = None
+    source: Score | None = None
+
+    def largest(self) -> float:
+        """The largest of the outputs' relative differences; decisions that differ count by their share."""
+        return max(
+            1 - (one.top1_agreement or 0.0) if self.kinds[one.name] == "discrete" else one.max_relative
+            for one in self.outputs
+        )
+
+    def faults(self, limits: Thresholds) -> list[str]:
+        """What parity finds wrong, one sentence each."""
+        return [
+            f"output {one.name!r}: {fault}"
+            for one in self.outputs
+            for fault in parity.faults(one, limits, self.kinds[one.name])
+        ]
+
+    def gate(self, limits: Thresholds, precision: Precision) -> None:
+        """Raise GateError where parity or the metric does not hold, or the source is to be doubted."""
+        parity.gate([(one, self.kinds[one.name]) for one in self.outputs], limits, precision)
+        if self.source is not None and self.metric is not None:
+            metrics.gate_doubt(self.source)
+            metrics.gate_drop(self.source.metric, self.metric.source, self.metric.converted, self.metric.allowed_drop)
+
+
+def compare(description: Description, samples: Samples, source: Predict, converted: Predict, what: str) -> Proof:
+    """Feed each sample to both and gather how their answers differ; `what` names the work in progress lines.
+
+    Raises GateError where an output is missing, of another shape, or not finite.
+    """
+    names = [one.name for one in description.outputs]
+    differences = {name: Difference(name, samples.rows_each) for name in names}
+    scores = Scores.of(description)
+    proof = Proof()
+    for number, feed in enumerate(track(samples.feeds, what, len(samples.feeds))):
+        left, right = source(feed), converted(feed)
+        for name in names:
+            one, other = named(left, name, "source"), named(right, name, "IR")
+            kind = proof.kinds.setdefault(name, parity.kind_of(description, name, one))
+            differences[name].add(one, other, kind)
+        labels = samples.labels_of(number)
+        if scores is not None and labels is not None:
+            scores.add(left, right, labels)
+    proof.outputs = [differences[name].result() for name in names]
+    if scores is not None:
+        proof.metric, proof.source = scores.result(samples.rows), scores.source
+    return proof
+
+
+def named(answers: Mapping[str, Array], name: str, who: str) -> Array:
+    """The output of that name. Raises GateError where it is missing."""
+    if name not in answers:
+        raise GateError(f"output {name!r}: the {who} has none of that name; it has {', '.join(sorted(answers))}")
+    return answers[name]
+
+
+@dataclass
+class Scores:
+    """The metric's two scores: of the source and of the IR."""
+
+    output: str
+    allowed: float
+    source: Score
+    converted: Score
+
+    @classmethod
+    def of(cls, description: Description) -> "Scores | None":
+        """Empty scores for the metric of model.yaml, None where it has none."""
+        metric = description.metric
+        if metric is None:
+            return None
+        output = metric.output or description.outputs[0].name
+        return cls(output, metric.allowed_drop, Score(metric.name), Score(metric.name))
+
+    def add(self, left: Mapping[str, Array], right: Mapping[str, Array], labels: Array) -> None:
+        """Take one request's answers."""
+        self.source.add(left[self.output], labels)
+        self.converted.add(right[self.output], labels)
+
+    def result(self, rows: int) -> MetricResult:
+        """Both figures and the drop."""
+        probabilities = self.source.probabilities() if self.source.binary else None
+        before, after = self.source.value(probabilities), self.converted.value(probabilities)
+        return MetricResult(
+            name=self.source.metric,
+            source=before,
+            converted=after,
+            drop=metrics.drop(self.source.metric, before, after),
+            allowed_drop=self.allowed,
+            rows=rows,
+        )

@@ -1,0 +1,35 @@
+"""Keeping the choice of the previous release, so that the same model for the same site gives the same digest."""
+
+from converters.workspace import Work
+from nearedge.release.record import Record, SourceIdentity
+from nearedge.release.sections import Precision, RuntimeConfiguration
+
+
+def kept(
+    previous: Record | None, work: Work, openvino: str, requested: str
+) -> tuple[tuple[Precision, RuntimeConfiguration] | None, str]:
+    """The previous precision and runtime configuration, or None; and a sentence that says why."""
+    if previous is None:
+        return None, "no previous release is known: candidates are measured"
+    before = previous.identity
+    now = SourceIdentity(
+        format=work.source.format,
+        framework=work.source.framework,
+        sha256=work.source.sha256,
+        description_sha256=work.source.description_sha256,
+        data_sha256=work.source.data_sha256,
+    )
+    changed = [name for name in SourceIdentity.model_fields if getattr(before.source, name) != getattr(now, name)]
+    if changed:
+        return None, f"the source differs from the previous release's ({', '.join(changed)}): candidates are measured"
+    if before.ir.openvino != openvino:
+        return None, f"OpenVINO was {before.ir.openvino} and is {openvino}: candidates are measured"
+    if before.profile not in (work.profile.name, work.description.target.profile):
+        return None, f"the profile was {before.profile} and is {work.profile.name}: candidates are measured"
+    asked = previous.evidence.optimization.requested if previous.evidence.optimization else requested
+    if asked != requested:
+        return None, f"the precision asked for was {asked} and is {requested}: candidates are measured"
+    return (
+        before.precision,
+        before.runtime,
+    ), f"{before.precision} is kept from the previous release of the same source"

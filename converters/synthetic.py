@@ -1,0 +1,56 @@
+"""Samples derived from a model's signature, for parity where no data were given. They say nothing about accuracy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.arrays import Array, dtype_of
+from nearedge.release.description import Input, Preprocessing
+
+COUNT = 16
+SEED = 20260101
+SIZE_OF_LETTER = {"N": 1, "H": 64, "W": 64}
+"""What a dimension that may vary becomes, by its letter in the layout: convolutions need a picture to shrink."""
+OTHER_SIZE = 8
+SMALL_INTEGERS = 2
+"""Integers are often indices or flags: 0 and 1 are inside any table."""
+
+
+def feeds(inputs: Sequence[Input], count: int = COUNT) -> list[dict[str, Array]]:
+    """`count` requests, the same ones every time."""
+    generator = np.random.default_rng(SEED)
+    return [{one.name: values(one, generator) for one in inputs} for _ in range(count)]
+
+
+def shape_of(one: Input) -> list[int]:
+    """The input's shape with a small size for each dimension that may vary; a first one is taken for the batch."""
+    letters = one.layout or "?" * len(one.shape)
+    sizes = [
+        SIZE_OF_LETTER.get(letter, OTHER_SIZE) if size < 0 else size
+        for letter, size in zip(letters, one.shape, strict=True)
+    ]
+    if one.shape and one.shape[0] < 0 and one.layout is None:
+        sizes[0] = 1
+    return sizes
+
+
+def values(one: Input, generator: np.random.Generator) -> Array:
+    """Random values of the input's dtype: what the model is fed after preprocessing is near the standard normal."""
+    shape, dtype = shape_of(one), dtype_of(one)
+    if dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(dtype)
+    if dtype.kind in "iu":
+        return generator.integers(0, 256 if one.dtype == "UINT8" else SMALL_INTEGERS, shape).astype(dtype)
+    given = one.preprocessing or Preprocessing()
+    axis = (one.layout or "").find("C")
+    normal = generator.standard_normal(shape)
+    return (
+        normal * along(given.scale or [1.0], axis, len(shape)) + along(given.mean or [0.0], axis, len(shape))
+    ).astype(dtype)
+
+
+def along(numbers: list[float], axis: int, dimensions: int) -> Array:
+    """One number for all, or one for each channel, shaped to be broadcast along `axis`."""
+    if len(numbers) == 1:
+        return np.asarray(numbers[0])
+    return np.asarray(numbers).reshape([-1 if at == axis else 1 for at in range(dimensions)])

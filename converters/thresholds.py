@@ -1,0 +1,36 @@
+"""What parity is held to, by precision: one table, so that nobody has to search for a number.
+
+max_relative is the largest difference over the largest magnitude of the source's output. What was measured on a
+small CNN (2 cores, AVX512): f32 1e-6, fp16 weights 3e-4, bf16 1e-2, INT8 0.14; deep nets add up ten times as much.
+The accuracy gate is the one that judges a model with labels; parity must catch a wrong conversion.
+"""
+
+from nearedge.release.sections import Precision, Thresholds
+
+THRESHOLDS: dict[Precision, Thresholds] = {
+    "f32": Thresholds(max_relative=1e-3, min_cosine=0.9999, min_top1_agreement=0.99),
+    "fp16": Thresholds(max_relative=2e-2, min_cosine=0.999, min_top1_agreement=0.99),
+    "bf16": Thresholds(max_relative=0.12, min_cosine=0.99, min_top1_agreement=0.97),
+    "int8": Thresholds(max_relative=0.35, min_cosine=0.97, min_top1_agreement=0.95),
+}
+
+ACROSS: dict[Precision, float] = {"f32": 1e-3, "fp16": 1e-3, "bf16": 0.05, "int8": 0.15}
+"""Largest difference of an answer between instruction sets, over the output's largest magnitude.
+
+Measured: f32 2e-7; INT8 0.12 (2.5 of 21) where one machine has VNNI and the other has not, with the same top-1.
+bf16 stands for its own rounding, since a processor without bf16 computes in f32.
+"""
+
+CLOSE: dict[Precision, float] = {"f32": 1e-4, "fp16": 1e-4, "bf16": 0.02, "int8": 0.02}
+"""The same on one instruction set, where only the order of additions may differ (threads, library builds)."""
+
+PROBABILITY_MARGIN: dict[Precision, float] = {"f32": 0.05, "fp16": 0.05, "bf16": 0.5, "int8": 0.9}
+"""Least distance of the two largest probabilities of a golden sample. Probabilities hide how large the logits were."""
+
+
+def logit_margin(precision: Precision) -> float:
+    """Least distance of the two largest scores of a golden sample, over the output's largest magnitude.
+
+    Another instruction set may move each of the two by ACROSS, one up and one down; hence twice that.
+    """
+    return 2 * ACROSS[precision]

@@ -1,0 +1,233 @@
+"""optimize-model: choose the precision and runtime configuration to deploy, and make that IR."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from converters import candidates, choose, execution, instruction_set, machine, reuse, samples, telemetry, timing
+from converters import workspace as works
+from converters.candidates import Made
+from converters.choose import Choice
+from converters.samples import Samples
+from converters.timing import Measured
+from converters.workspace import DEPLOYED, Work
+from nearedge.errors import InputError, MachineError
+from nearedge.files import new_directory, sha256_file, size_of
+from nearedge.program import add_results, boolean, guarded, new_parser, write_results
+from nearedge.progress import say
+from nearedge.release import record, sections
+from nearedge.release.sections import (
+    ConversionSection,
+    OptimizationSection,
+    Precision,
+    RuntimeConfiguration,
+    VerificationF32Section,
+)
+
+NAME = "optimize-model"
+SECONDS = 2.0
+"""Time that all candidates are timed for together."""
+TIMED_SAMPLES = 16
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of optimize-model."""
+    options = new_parser(NAME, "Choose the precision and runtime configuration to deploy, and make that IR.")
+    options.add_argument("--workspace", type=Path, required=True, help="the release's workspace")
+    options.add_argument(
+        "--precision", choices=("", "auto", *candidates.PRECISIONS), default="", help="empty: as model.yaml says"
+    )
+    options.add_argument(
+        "--remeasure", type=boolean, default=False, help="true: measure again, even where the previous choice holds"
+    )
+    add_results(options, precision="the precision that was chosen")
+    return options
+
+
+@dataclass
+class Study:
+    """What is known while the precision is chosen."""
+
+    work: Work
+    f32: Path
+    evaluation: Samples
+    calibration: Samples | None
+    before: float | None
+    folder: Path
+
+    def make(self, precision: Precision) -> Made:
+        """Make one candidate and judge it."""
+        say(f"{precision}: made and judged on {self.evaluation.rows} samples")
+        xml = candidates.make(precision, self.f32, self.calibration, self.folder)
+        return candidates.judge(self.work, precision, xml, self.f32, self.evaluation, self.before)
+
+    def refusal(self, precision: Precision) -> str:
+        """Why a precision is not possible, empty where it is."""
+        site, here = self.work.profile.instruction_set, instruction_set.here()
+        return candidates.refusal(precision, site, here, self.calibration)
+
+    def time(self, made: Sequence[Made]) -> dict[str, Measured]:
+        """Time the candidates in turns, as the site would run them."""
+        threads = self.work.threads
+        subjects = [
+            timing.Subject(
+                one.precision,
+                "ir",
+                one.xml,
+                execution.properties(works.runtime(self.work.profile, one.precision), threads),
+            )
+            for one in made
+        ]
+        cores = machine.usable_cores()[-threads:]
+        limit = instruction_set.limit(self.work.profile.instruction_set, instruction_set.here())
+        feeds = self.evaluation.feeds[:TIMED_SAMPLES]
+        return timing.interleaved(subjects, feeds, cores, SECONDS, self.folder, limit)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The precision to deploy with everything the section says about it."""
+
+    choice: Choice
+    runtime: RuntimeConfiguration
+    made: list[Made]
+    measured: Mapping[str, Measured]
+    refused: dict[Precision, str]
+    reused: bool
+
+    def chosen(self) -> Made:
+        """The candidate to deploy."""
+        return next(one for one in self.made if one.precision == self.choice.precision)
+
+
+def run(root: Path, precision: str, remeasure: bool) -> str:
+    """Choose, write `ir/deployed` and the section; return the precision.
+
+    Raises InputError where an explicit precision is not possible, GateError where no candidate holds.
+    """
+    sections.clear(root, OptimizationSection)
+    telemetry.off()
+    work = works.read(root)
+    conversion = sections.read(root, ConversionSection)
+    requested = precision or work.description.precision
+    proven = sections.read_optional(root, VerificationF32Section)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".optimize.") as folder:
+        study = Study(
+            work=work,
+            f32=work.f32(),
+            evaluation=samples.evaluation(work.description, work.folder),
+            calibration=samples.calibration(work.description, work.folder),
+            before=proven.metric.source if proven and proven.metric else None,
+            folder=Path(folder),
+        )
+        result = decide(study, requested, conversion, remeasure)
+        deploy(root, result.chosen().xml)
+    write_section(root, requested, result, conversion)
+    return result.choice.precision
+
+
+def decide(study: Study, requested: str, conversion: ConversionSection, remeasure: bool) -> Result:
+    """Keep the previous choice where it is for the same thing, else try what was asked for."""
+    if remeasure:
+        previous, why = None, "remeasure is set: candidates are measured"
+    else:
+        previous, why = reuse.kept(record.read_previous(study.work.root), study.work, conversion.openvino, requested)
+    say(why)
+    if previous is not None and not study.refusal(previous[0]):
+        return keep(study, *previous)
+    result = automatic(study) if requested == "auto" else explicit(study, cast(Precision, requested))
+    for name, outcome in result.choice.outcomes.items():
+        say(f"{name}: {outcome}")
+    for name, outcome in result.refused.items():
+        say(f"{name}: not possible: {outcome}")
+    return result
+
+
+def keep(study: Study, precision: Precision, runtime: RuntimeConfiguration) -> Result:
+    """Make the previous precision again and check it; nothing is timed."""
+    made = study.make(precision)
+    held = f"but {made.faults[0]}" if made.faults else "holds as before"
+    outcome = f"chosen: kept from the previous release, not timed; {held}"
+    return Result(Choice(precision, {precision: outcome}), runtime, [made], {}, {}, reused=True)
+
+
+def explicit(study: Study, precision: Precision) -> Result:
+    """Make what was asked for, beside f32 to compare with. verify-model is the gate for it.
+
+    Raises InputError or MachineError where it is not possible.
+    """
+    why = study.refusal(precision)
+    if why:
+        raise (MachineError if "this machine" in why else InputError)(f"precision {precision}: {why}")
+    made = [study.make(one) for one in dict.fromkeys(("f32", precision))]
+    measured = study.time(made)
+    wanted = made[-1]
+    held = f"though {wanted.faults[0]}" if wanted.faults else choose.praise(precision, wanted, measured)
+    outcomes: dict[Precision, str] = {"f32": "made to compare with", precision: f"chosen: asked for; {held}"}
+    return Result(
+        Choice(precision, outcomes), works.runtime(study.work.profile, precision), made, measured, {}, reused=False
+    )
+
+
+def automatic(study: Study) -> Result:
+    """Make every precision that is possible, time those that hold, take the fastest that is worth it."""
+    refused = {one: why for one in candidates.PRECISIONS if (why := study.refusal(one))}
+    made: list[Made] = []
+    for precision in candidates.PRECISIONS:
+        if precision in refused:
+            continue
+        try:
+            made.append(study.make(precision))
+        except InputError as error:
+            if precision == "f32":
+                raise
+            refused[precision] = str(error)
+    measured = study.time([one for one in made if not one.faults]) if any(not one.faults for one in made) else {}
+    choice = choose.fastest(made, measured)
+    runtime = works.runtime(study.work.profile, choice.precision)
+    return Result(choice, runtime, made, measured, refused, reused=False)
+
+
+def deploy(root: Path, xml: Path) -> None:
+    """Put a candidate's IR to where the next Tasks take it from."""
+    with new_directory((root / DEPLOYED).parent) as folder:
+        for file in (xml, xml.with_suffix(".bin")):
+            shutil.copyfile(file, folder / file.name)
+
+
+def write_section(root: Path, requested: str, result: Result, conversion: ConversionSection) -> None:
+    """Say what was chosen; the tensors are as converted, since no precision changes what clients see."""
+    xml = root / DEPLOYED
+    section = OptimizationSection(
+        requested=requested,
+        precision=result.choice.precision,
+        runtime=result.runtime,
+        inputs=conversion.inputs,
+        outputs=conversion.outputs,
+        xml_sha256=sha256_file(xml),
+        bin_sha256=sha256_file(xml.with_suffix(".bin")),
+        size_bytes=size_of(xml.parent),
+        candidates=choose.table(result.made, result.measured, result.refused, result.choice.outcomes),
+        reused=result.reused,
+    )
+    sections.write(root, section)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the options, choose, write the result."""
+    options = parser().parse_args(argv)
+
+    def action() -> None:
+        precision = run(options.workspace, options.precision, options.remeasure)
+        write_results(options, precision=precision)
+
+    return guarded(NAME, action)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

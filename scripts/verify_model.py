@@ -1,0 +1,196 @@
+"""verify-model: prove that the IR predicts what the trained model predicts."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters import (
+    execution,
+    golden,
+    instruction_set,
+    machine,
+    proof,
+    samples,
+    sources,
+    telemetry,
+    timing,
+    workspace,
+)
+from converters.arrays import Array
+from converters.proof import Proof
+from converters.thresholds import THRESHOLDS
+from converters.workspace import Work
+from nearedge.files import new_directory, sha256_file, write_bytes
+from nearedge.program import add_results, guarded, new_parser, write_results
+from nearedge.progress import say
+from nearedge.release import sections
+from nearedge.release.sections import (
+    GoldenSection,
+    Precision,
+    RuntimeConfiguration,
+    VerificationDeployedSection,
+    VerificationF32Section,
+    VerificationSection,
+)
+
+NAME = "verify-model"
+STAGES: dict[str, type[VerificationSection]] = {"f32": VerificationF32Section, "deployed": VerificationDeployedSection}
+GOLDEN_FILE = Path("golden/golden.npz")
+MOST_GOLDEN_CANDIDATES = 256
+"""Golden rows looked at; enough to find 64 sure ones, few enough to run twice in seconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the Task gives as results."""
+
+    largest_difference: float
+    metric_drop: float | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The IR of a stage and how it is run."""
+
+    xml: Path
+    precision: Precision
+    runtime: RuntimeConfiguration
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of verify-model."""
+    options = new_parser(NAME, "Prove that the IR predicts what the trained model predicts.")
+    options.add_argument("--workspace", type=Path, required=True, help="the release's workspace")
+    options.add_argument(
+        "--stage", choices=tuple(STAGES), required=True,
+        help="f32: ir/f32 executed in f32; deployed: ir/deployed as the site will run it, and the accuracy gate",
+    )  # fmt: skip
+    add_results(
+        options,
+        largest_difference="largest relative difference of any output",
+        metric_drop="how much worse the IR is by the metric, empty without labels",
+    )
+    return options
+
+
+def subject_of(work: Work, stage: str) -> Subject:
+    """The IR that a stage is about. Raises InputError where it is missing or was changed since."""
+    if stage == "f32":
+        return Subject(work.f32(), "f32", workspace.runtime(work.profile, "f32"))
+    xml, section = work.deployed()
+    return Subject(xml, section.precision, section.runtime)
+
+
+def run(root: Path, stage: str) -> Outcome:
+    """Prove one stage; write its section, and the golden samples in stage deployed.
+
+    Raises GateError where parity or the accuracy does not hold, InputError where something does not fit.
+    """
+    kind = STAGES[stage]
+    sections.clear(root, kind, *((GoldenSection,) if stage == "deployed" else ()))
+    telemetry.off()
+    work = workspace.read(root)
+    subject = subject_of(work, stage)
+    evaluation = samples.evaluation(work.description, work.folder)
+    source = sources.load_source(work.model, work.source.format, work.description, threads=work.threads)
+    runner = execution.Runner(subject.xml, execution.properties(subject.runtime, work.threads))
+    found = proof.compare(
+        work.description,
+        evaluation,
+        lambda feed: source.predict(sources.preprocess(work.description, feed)),
+        runner.predict,
+        f"{stage}: samples compared",
+    )
+    tell(found, subject.precision, source.framework, evaluation)
+    limits = THRESHOLDS[subject.precision]
+    found.gate(limits, subject.precision)
+    if stage == "deployed":
+        write_golden(work, subject, found, runner)
+    section = kind(
+        precision=subject.precision,
+        instruction_set=instruction_set.here(),
+        samples=evaluation.rows,
+        synthetic=evaluation.synthetic,
+        outputs=found.outputs,
+        thresholds=limits,
+        metric=found.metric,
+    )
+    sections.write(root, section)
+    return Outcome(found.largest(), found.metric.drop if found.metric else None)
+
+
+def tell(found: Proof, precision: Precision, framework: str, evaluation: samples.Samples) -> None:
+    """Say what was found, before a gate may stop the run."""
+    where = f"{evaluation.rows} {'synthetic ' if evaluation.synthetic else ''}samples"
+    for one in found.outputs:
+        top1 = "" if one.top1_agreement is None else f", top-1 agreement {one.top1_agreement:.2%}"
+        say(
+            f"output {one.name}: {precision} IR against {framework} on {where}: largest difference "
+            f"{one.max_relative:.2g} of the output's magnitude, cosine {one.cosine:.6f}{top1}"
+        )
+    if found.metric:
+        say(
+            f"{found.metric.name} {found.metric.source:.4f} in {framework}, {found.metric.converted:.4f} as converted: "
+            f"drop {found.metric.drop:.4f}, allowed {found.metric.allowed_drop:g}"
+        )
+
+
+def write_golden(work: Work, subject: Subject, found: Proof, runner: execution.Runner) -> None:
+    """Choose golden samples from the rows that model.yaml allows; write them and their section."""
+    pool = samples.golden(work.description, work.folder)
+    allowed = work.description.golden
+    shutil.rmtree(work.root / GOLDEN_FILE.parent, ignore_errors=True)
+    if pool is None or allowed is None:
+        return
+    feeds = pool.feeds[:MOST_GOLDEN_CANDIDATES]
+    feeds = [one for one in feeds if {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in feeds[0].items()}]
+    least = held_to_avx2(subject, feeds)
+    candidates = [golden.Candidate(feed, runner.predict(feed), other) for feed, other in zip(feeds, least, strict=True)]
+    picked = golden.choose(candidates, found.kinds, allowed, subject.precision)
+    if not picked:
+        say(f"golden: none of {len(feeds)} samples decides so clearly that every processor must; none are shipped")
+        return
+    with new_directory(work.root / GOLDEN_FILE.parent) as folder:
+        write_bytes(folder / GOLDEN_FILE.name, golden.archive(picked))
+    path = work.root / GOLDEN_FILE
+    section = GoldenSection(
+        sha256=sha256_file(path),
+        count=len(picked),
+        size_bytes=path.stat().st_size,
+        instruction_set=instruction_set.here(),
+        tolerances=golden.tolerances(work.description, picked, found.kinds, subject.precision),
+    )
+    sections.write(work.root, section)
+    say(f"golden: {len(picked)} of {len(feeds)} allowed samples will be shipped, {section.size_bytes} bytes")
+
+
+def held_to_avx2(subject: Subject, feeds: list[samples.Feed]) -> list[dict[str, Array]]:
+    """The deployed IR's answers from a process held to AVX2, the least that a site may have.
+
+    bf16 is computed in f32 there, since a processor without bf16 does so.
+    """
+    config = {**execution.properties(subject.runtime, 1), "INFERENCE_PRECISION_HINT": "f32"}
+    extra = instruction_set.limit("avx2", instruction_set.here())
+    one = timing.Subject("golden", "ir", subject.xml, config)
+    with tempfile.TemporaryDirectory() as folder:
+        return timing.answers_held_to(one, feeds, machine.usable_cores()[-1:], extra, Path(folder))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the options, prove, write the results."""
+    options = parser().parse_args(argv)
+
+    def action() -> None:
+        outcome = run(options.workspace, options.stage)
+        drop = "" if outcome.metric_drop is None else f"{outcome.metric_drop:.6g}"
+        write_results(options, largest_difference=f"{outcome.largest_difference:.6g}", metric_drop=drop)
+
+    return guarded(NAME, action)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
