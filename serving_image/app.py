@@ -1,0 +1,165 @@
+"""The REST front end: which path means what, and how faults become answers. It only translates to the data plane."""
+
+import logging
+import os
+import re
+import time
+from typing import Any
+
+from serving_image import protocol_rest
+from serving_image.body import Bodies, DisconnectedError, Headers, Message, Receive, Send
+from serving_image.dataplane import DataPlane
+from serving_image.faults import NotFoundError, RequestError, WrongMethodError
+from serving_image.logs import event
+from serving_image.metrics import CONTENT_TYPE
+from serving_image.protocol_binary import HEADER_BYTES
+from serving_image.protocol_json import dumped
+from serving_image.tensors import quoted
+
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers but for the length, body."""
+
+MODEL_PATH = re.compile(
+    r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<action>ready|infer|release|self-test))?"
+)
+REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+JSON_HEADERS = [(b"content-type", protocol_rest.JSON)]
+
+
+class Request:
+    """What one request is about; filled in as it becomes known, for the log and the metrics."""
+
+    __slots__ = ("headers", "id", "infers", "method", "model", "path", "protocol", "start", "version")
+
+    def __init__(self, scope: Message) -> None:
+        """`scope` is ASGI's."""
+        self.start = time.perf_counter()
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: Headers = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
+        self.id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex().encode()
+        self.protocol = "rest-binary" if HEADER_BYTES in self.headers else "rest"
+        self.infers = False
+        self.model = ""
+        self.version = ""
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        """`dataplane` holds the models, the settings and the metrics."""
+        self.dataplane = dataplane
+        self.settings = dataplane.settings
+        self.telemetry = dataplane.telemetry
+        self.bodies = Bodies(2 * self.settings.max_body, self.settings.timeout)
+        self.log_all = self.settings.access_log == "all"
+        self.log_errors = self.settings.access_log != "off"
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request. Never raises: what is not foreseen becomes 500 and a line in the log."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope)
+        try:
+            answer = await self.answer(request, receive)
+        except RequestError as fault:
+            answer = fault.status, [*JSON_HEADERS, *fault.headers()], dumped({"error": str(fault)})
+        except DisconnectedError:
+            return
+        except Exception:  # the one place for what nobody foresaw; the log says where it came from
+            logging.getLogger("serving_image").exception("internal error", extra={"fields": self.fields(request)})
+            answer = 500, JSON_HEADERS, dumped({"error": "internal error; the server's log says more"})
+        await self.respond(request, answer, send)
+
+    async def respond(self, request: Request, answer: Answer, send: Send) -> None:
+        """Send the answer, count it and log it. While we drain, connections are closed behind their answer."""
+        status, headers, body = answer
+        headers = [*headers, (b"content-length", str(len(body)).encode()), (b"x-request-id", request.id)]
+        if self.dataplane.draining:
+            headers.append((b"connection", b"close"))
+        if request.infers:
+            seconds = time.perf_counter() - request.start
+            self.telemetry.answered(request.model, request.version, request.protocol, status, seconds)
+        if self.log_all or (self.log_errors and status >= 400):
+            level = logging.INFO if status < 500 else logging.WARNING
+            event(level, "request", status=status, **self.fields(request))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def fields(self, request: Request) -> dict[str, Any]:
+        """What the log says of a request; no header but its id, no body."""
+        return {
+            "request_id": request.id.decode(),
+            "method": request.method,
+            "path": request.path[:200],
+            "model": request.model,
+            "version": request.version,
+            "duration_ms": round((time.perf_counter() - request.start) * 1000, 3),
+        }
+
+    async def answer(self, request: Request, receive: Receive) -> Answer:
+        """The answer to a request. Raises RequestError."""
+        found = MODEL_PATH.fullmatch(request.path)
+        if found is None:
+            return self.server_answer(request)
+        name, version, action = found["model"], found["version"], found["action"]
+        request.infers = action == "infer"
+        if name in self.dataplane.repository.models:  # only names that exist become labels of metrics
+            known = self.dataplane.repository.entry(name, version)
+            request.model, request.version = known.name, known.version
+        if request.infers:
+            allow(request, "POST")
+            return await self.infer(request, receive, name, version)
+        allow(request, "GET")
+        if action == "ready":
+            document = self.dataplane.model_readiness(name, version)
+            return as_json(document, 200 if document["ready"] else 503)
+        if action == "release":
+            return as_json(self.dataplane.release(name, version))
+        if action == "self-test":
+            document = await self.dataplane.self_test(name, version)
+            return as_json(document, 503 if document["passed"] is False else 200)
+        return as_json(self.dataplane.model_metadata(name, version))
+
+    def server_answer(self, request: Request) -> Answer:
+        """The answer to a path that is about no model."""
+        path = request.path
+        if path not in ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/metrics"):
+            raise NotFoundError(f"no such path {quoted(path)}; start at /v2")
+        allow(request, "GET")
+        if path == "/metrics":
+            return 200, [(b"content-type", CONTENT_TYPE)], self.telemetry.text(ready=self.dataplane.ready())
+        if path == "/v2/health/live":
+            return as_json({"live": True})
+        if path == "/v2/health/ready":
+            document = self.dataplane.readiness()
+            return as_json(document, 200 if document["ready"] else 503)
+        return as_json(self.dataplane.server_metadata())
+
+    async def infer(self, request: Request, receive: Receive, name: str, version: str | None) -> Answer:
+        """One inference. Raises RequestError."""
+        self.dataplane.repository.entry(name, version)
+        header = request.headers.get(HEADER_BYTES)
+        if header is None:
+            limit, hint = self.settings.max_json, "send binary tensor data, or raise --max-json-mib"
+        else:
+            limit, hint = self.settings.max_body, "send less at once, or raise --max-body-mib"
+        body = await self.bodies.read(receive, request.headers, limit, hint)
+        decoded, wanted = protocol_rest.decode(name, version, body, header, self.settings.max_json)
+        response = await self.dataplane.infer(decoded)
+        encoded, headers = protocol_rest.encode(response, wanted)
+        return 200, headers, encoded
+
+
+def as_json(document: dict[str, Any], status: int = 200) -> Answer:
+    """An answer of JSON."""
+    return status, JSON_HEADERS, dumped(document)
+
+
+def allow(request: Request, method: str) -> None:
+    """Raise WrongMethodError unless the request has that method; whoever takes GET takes HEAD."""
+    methods = ("GET", "HEAD") if method == "GET" else (method,)
+    if request.method not in methods:
+        raise WrongMethodError(request.method, request.path[:200], ", ".join(methods))

@@ -1,0 +1,208 @@
+"""What the protocol means: metadata, readiness and inference. REST translates to it, as gRPC can."""
+
+import logging
+from typing import Any
+
+from serving_image import __version__, loader, process, self_test
+from serving_image.faults import BadRequestError, LoadError, NotFoundError, RequestError, UnavailableError, one_line
+from serving_image.logs import event
+from serving_image.messages import InferenceRequest, InferenceResponse
+from serving_image.model import Model
+from serving_image.repository import Entry, Loaded, Repository
+from serving_image.settings import Settings
+from serving_image.telemetry import Telemetry
+from serving_image.tensors import Array, Spec, Tensor, quoted
+
+EXTENSIONS = ["binary_tensor_data"]
+PLATFORM = "openvino"
+
+
+class DataPlane:
+    """One server's models and their state."""
+
+    def __init__(self, repository: Repository, settings: Settings, telemetry: Telemetry) -> None:
+        """Nothing is loaded yet: `loader.load_all` does that."""
+        self.repository = repository
+        self.settings = settings
+        self.telemetry = telemetry
+        self.draining = False
+        self.ready_after: float | None = None
+
+    def server_metadata(self) -> dict[str, Any]:
+        """The server's name, version and extensions."""
+        return {"name": "nearedge", "version": __version__, "extensions": EXTENSIONS}
+
+    def ready(self) -> bool:
+        """Whether every model answers and we are not about to end."""
+        entries = self.repository.entries()
+        return not self.draining and bool(entries) and all(entry.state == "ready" for entry in entries)
+
+    def readiness(self) -> dict[str, Any]:
+        """Why we are ready or not: what `GET /v2/health/ready` says. `ready_after_ms`: since the process began."""
+        ready = self.ready()
+        states = {entry.state for entry in self.repository.entries()}
+        state = "ready"
+        if not ready:
+            failed = bool(self.repository.fault) or "failed" in states
+            state = (
+                "draining" if self.draining else "loading" if "loading" in states else "failed" if failed else "ready"
+            )
+        document: dict[str, Any] = {"ready": ready, "state": state}
+        if self.ready_after is not None:
+            document["ready_after_ms"] = self.ready_after * 1000
+        if not ready:
+            document["error"] = self.reason()
+        document["models"] = [
+            {"name": entry.name, "version": entry.version, "state": entry.state, "reason": entry.reason}
+            for entry in self.repository.entries()
+        ]
+        return document
+
+    def reason(self) -> str:
+        """One line that says why we are not ready."""
+        if self.draining:
+            return "shutting down"
+        if self.repository.fault:
+            return self.repository.fault
+        return "; ".join(
+            f"{entry.title}: {entry.reason}" for entry in self.repository.entries() if entry.state != "ready"
+        )
+
+    async def load(self) -> None:
+        """Load all models, and note when we became ready."""
+        await loader.load_all(self.repository, self.settings, self.telemetry)
+        if self.ready():
+            self.ready_after = process.uptime()
+            event(logging.INFO, "server ready", seconds=round(self.ready_after, 3))
+
+    def model_metadata(self, name: str, version: str | None) -> dict[str, Any]:
+        """Versions, inputs and outputs of a model. Raises NotFoundError, UnavailableError where it is not loaded."""
+        entry = self.repository.entry(name, version)
+        model = self.loaded(entry).model
+        return {
+            "name": entry.name,
+            "versions": self.repository.versions(name),
+            "platform": PLATFORM,
+            "inputs": [described(spec) for spec in model.inputs],
+            "outputs": [described(spec) for spec in model.outputs],
+        }
+
+    def model_readiness(self, name: str, version: str | None) -> dict[str, Any]:
+        """Whether one model answers. Raises NotFoundError."""
+        entry = self.repository.entry(name, version)
+        ready = entry.state == "ready" and not self.draining
+        document: dict[str, Any] = {"name": entry.name, "version": entry.version, "ready": ready}
+        if not ready:
+            document["error"] = "shutting down" if self.draining else f"{entry.title}: {entry.reason}"
+        return document
+
+    def release(self, name: str, version: str | None) -> dict[str, Any]:
+        """The identity of the release. Raises NotFoundError, also where the folder holds no release.json."""
+        entry = self.repository.entry(name, version)
+        record = self.loaded(entry).model.record
+        if record is None:
+            raise NotFoundError(f"{entry.title}: its folder holds no release.json")
+        return record.document
+
+    async def self_test(self, name: str, version: str | None) -> dict[str, Any]:
+        """Repeat the golden samples now; the model is ready from now on if they hold, else not.
+
+        Raises NotFoundError, UnavailableError where the model is not loaded, busy, or under test already.
+        """
+        entry = self.repository.entry(name, version)
+        loaded = self.loaded(entry)
+        if entry.testing or entry.self_test is None:
+            raise UnavailableError(f"{entry.title}: its self-test runs already")
+        entry.testing = True
+        try:
+            result = await self_test.run(loaded.model, entry.folder, loaded.pool)
+            loader.judge(entry, result, self.telemetry)
+        except LoadError as fault:
+            loader.fail(entry, fault.kind, str(fault), self.telemetry)
+            raise UnavailableError(f"{entry.title}: {fault}") from None
+        finally:
+            entry.testing = False
+        return result.document()
+
+    def loaded(self, entry: Entry) -> Loaded:
+        """The model behind an entry. Raises UnavailableError where there is none yet, or never will be."""
+        if entry.loaded is None:
+            raise UnavailableError(f"{entry.title}: {entry.reason}", retry_after=2)
+        return entry.loaded
+
+    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+        """One inference. Raises NotFoundError, BadRequestError, UnavailableError, TimedOutError."""
+        entry = self.repository.entry(request.model, request.version)
+        if entry.state != "ready":
+            raise UnavailableError(f"{entry.title}: {entry.reason}", retry_after=2)
+        loaded = self.loaded(entry)
+        model = loaded.model
+        arrays = matched(model, request.tensors)
+        wanted = chosen(model, request.outputs)
+        labels = (entry.name, entry.version)
+        self.telemetry.in_flight.add(1, *labels)
+        try:
+            outputs, seconds = await loaded.pool.run(arrays, self.settings.timeout)
+        except RequestError:
+            raise
+        except RuntimeError as error:
+            raise refused(model, error) from error
+        finally:
+            self.telemetry.in_flight.add(-1, *labels)
+        self.telemetry.compute_seconds.observe(seconds, *labels)
+        tensors = [Tensor(model.outputs[at].name, model.outputs[at].datatype, outputs[at]) for at in wanted]
+        return InferenceResponse(entry.name, entry.version, request.id, tensors)
+
+    def close(self) -> bool:
+        """End the threads; whether all of them did."""
+        pools = [entry.loaded.pool for entry in self.repository.entries() if entry.loaded is not None]
+        loading = any(entry.state == "loading" for entry in self.repository.entries())
+        ended = [pool.close() for pool in pools]
+        return all(ended) and not loading
+
+
+def described(spec: Spec) -> dict[str, Any]:
+    """A tensor's metadata."""
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def matched(model: Model, tensors: list[Tensor]) -> list[Array]:
+    """The arrays of a request in the model's order.
+
+    Raises BadRequestError where one is missing, given twice, unknown or unfit.
+    """
+    given = {tensor.name: tensor for tensor in tensors}
+    expected = ", ".join(quoted(spec.name) for spec in model.inputs)
+    if len(given) != len(tensors):
+        twice = next(tensor.name for tensor in tensors if given[tensor.name] is not tensor)
+        raise BadRequestError(f"input {quoted(twice)}: given twice; the model expects {expected}")
+    arrays = []
+    for spec in model.inputs:
+        if spec.name not in given:
+            raise BadRequestError(f"input {quoted(spec.name)}: missing; the model expects {expected}")
+        spec.check(given[spec.name])
+        arrays.append(given[spec.name].array)
+    if len(given) != len(arrays):
+        unknown = next(name for name in given if name not in {spec.name for spec in model.inputs})
+        raise BadRequestError(f"input {quoted(unknown)}: the model has none of that name; it expects {expected}")
+    return arrays
+
+
+def chosen(model: Model, names: list[str]) -> list[int]:
+    """Which outputs to give back, in the order asked for; all where none is named. Raises BadRequestError."""
+    if not names:
+        return list(range(len(model.outputs)))
+    known = {spec.name: at for at, spec in enumerate(model.outputs)}
+    for name in names:
+        if name not in known:
+            raise BadRequestError(
+                f"output {quoted(name)}: the model has none of that name; it has {', '.join(map(quoted, known))}"
+            )
+    return [known[name] for name in names]
+
+
+def refused(model: Model, error: RuntimeError) -> Exception:
+    """What a failure of OpenVINO means: sizes that do not go together, where the model leaves them open."""
+    if any(not spec.static for spec in model.inputs):
+        return BadRequestError(f"the model cannot compute with these shapes: {one_line(error, 200)}")
+    return error

@@ -1,0 +1,161 @@
+"""Load the models one after the other, off the event loop, and hold each against its golden samples."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from serving_image import instruction_set, limits, self_test
+from serving_image.faults import LoadError, one_line
+from serving_image.logs import event
+from serving_image.model import Model, load
+from serving_image.pool import Pool
+from serving_image.repository import Entry, Loaded, Repository
+from serving_image.self_test import Result
+from serving_image.settings import Settings
+from serving_image.telemetry import Telemetry
+
+Value = TypeVar("Value")
+
+
+async def load_all(repository: Repository, settings: Settings, telemetry: Telemetry) -> None:
+    """Load every model; one that cannot be says why in its entry, the log and a metric, and the next is tried."""
+    if repository.fault:
+        event(logging.ERROR, repository.fault)
+    if not repository.models:
+        return
+    core, cache = await in_thread(lambda: new_core(settings.cache))
+    for entry in repository.entries():
+        await load_entry(entry, core, cache, settings, telemetry)
+
+
+async def load_entry(entry: Entry, core: Any, cache: Path | None, settings: Settings, telemetry: Telemetry) -> None:  # noqa: ANN401 - openvino's classes carry no types
+    """Load one model and test it."""
+    start = time.perf_counter()
+    cap = limits.thread_cap()
+    try:
+        model = await in_thread(lambda: load(core, entry.folder, cap, cache))
+        seconds = time.perf_counter() - start
+        telemetry.load_seconds.set(seconds, entry.name, entry.version)
+        describe(entry, model, seconds, telemetry)
+        entry.loaded = Loaded(model, Pool(model.slots, settings.queue))
+        judge(entry, await self_test.run(model, entry.folder, entry.loaded.pool), telemetry)
+    except LoadError as fault:
+        fail(entry, fault.kind, str(fault), telemetry)
+    except Exception as error:  # any model at fault must leave the others served
+        event(logging.ERROR, "loading failed", model=entry.name, version=entry.version, error=one_line(error))
+        fail(entry, "unexpected", f"{type(error).__name__}: {one_line(error)}", telemetry)
+
+
+def describe(entry: Entry, model: Model, seconds: float, telemetry: Telemetry) -> None:
+    """Say in the log and in a metric what was loaded and how it is run."""
+    record, execution = model.record, model.execution
+    telemetry.info.set(
+        1,
+        entry.name,
+        entry.version,
+        telemetry.digest,
+        record.bin_sha256 if record else "",
+        record.precision if record else "",
+        execution.inference_precision,
+        str(execution.threads),
+        str(execution.streams),
+        record.openvino if record else "",
+    )
+    event(
+        logging.INFO,
+        "loaded",
+        model=entry.name,
+        version=entry.version,
+        seconds=round(seconds, 3),
+        **vars(execution),
+    )
+    if record is None:
+        event(
+            logging.WARNING, "no release.json: default settings, no self-test", model=entry.name, version=entry.version
+        )
+    elif (record.name, record.version) != (entry.name, entry.version):
+        event(
+            logging.WARNING,
+            f"release.json is of {record.name} version {record.version}, served under another name",
+            model=entry.name,
+            version=entry.version,
+        )
+
+
+def judge(entry: Entry, result: Result, telemetry: Telemetry) -> None:
+    """Make a loaded model ready, or not, by its self-test."""
+    entry.self_test = result
+    labels = (entry.name, entry.version)
+    if result.passed is not None:
+        telemetry.self_test.set(result.passed, *labels)
+        telemetry.self_test_samples.set(result.samples, *labels)
+        telemetry.self_test_difference.set(result.largest_difference, *labels)
+    if result.passed is False:
+        fail(entry, "self-test", f"failed its self-test: {result.reason}", telemetry)
+        return
+    entry.state, entry.reason = "ready", ""
+    telemetry.ready.set(1, *labels)
+    telemetry.failed.values.pop((*labels, "self-test"), None)
+    event(logging.INFO, f"ready: {result.reason}", model=entry.name, version=entry.version, samples=result.samples)
+
+
+def fail(entry: Entry, kind: str, reason: str, telemetry: Telemetry) -> None:
+    """Take a model out of service and say why."""
+    entry.state, entry.reason = "failed", reason
+    telemetry.ready.set(0, entry.name, entry.version)
+    telemetry.failed.set(1, entry.name, entry.version, kind)
+    event(logging.ERROR, f"not ready: {reason}", model=entry.name, version=entry.version, reason=kind)
+
+
+def new_core(cache: Path | None) -> tuple[Any, Path | None]:
+    """OpenVINO's core, imported only now so that the server already answers, and the cache folder to use."""
+    import openvino as ov
+
+    return ov.Core(), writable(cache, f"openvino-{ov.__version__}-{instruction_set.detect()}".replace("/", "-"))
+
+
+def writable(cache: Path | None, key: str) -> Path | None:
+    """The folder of the cache for this OpenVINO and processor, None where it cannot be written."""
+    if cache is None:
+        return None
+    folder = cache / key
+    probe = folder / ".probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        event(logging.WARNING, f"NEAREDGE_CACHE_DIR is not used: {(error.strerror or '').lower()}", cache=str(cache))
+        return None
+    return folder
+
+
+async def in_thread(work: Callable[[], Value]) -> Value:
+    """The value of `work`, done in a daemon thread: the end of the process need not wait for a long compilation."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Value] = loop.create_future()
+
+    def settle(value: Value | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)  # type: ignore[arg-type]  # without an error there is a value
+
+    def body() -> None:
+        value, fault = None, None
+        try:
+            value = work()
+        except Exception as error:  # handed to whoever awaits
+            fault = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended meanwhile
+            loop.call_soon_threadsafe(settle, value, fault)
+
+    threading.Thread(target=body, name="loader", daemon=True).start()
+    return await future

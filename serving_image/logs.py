@@ -1,0 +1,53 @@
+"""JSON lines on stderr. Never a payload: only names, statuses and durations."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import orjson
+
+LOGGER = logging.getLogger("serving_image")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, message, and what `extra={"fields": {...}}` adds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for one record; an exception becomes its type and where it was raised, on the same line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = where(record.exc_info[1])
+        return orjson.dumps(line, default=str).decode()
+
+
+def where(error: BaseException) -> str:
+    """The type of an exception and the frames it came through; not its text, which may hold a client's values."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} in {' > '.join(frames)}"
+
+
+def configure(level: str) -> None:
+    """Send our own lines from `level` up, and uvicorn's warnings, to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for logger, threshold in ((LOGGER, level.upper()), (logging.getLogger("uvicorn"), "WARNING")):
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(threshold)
+    logging.captureWarnings(True)
+
+
+def event(level: int, message: str, **fields: object) -> None:
+    """Write one line with `fields` as keys of their own."""
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, message, extra={"fields": fields})

@@ -1,0 +1,197 @@
+"""One version of a model: check its files, compile it as its record says, run it."""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving_image import record
+from serving_image.faults import LoadError, one_line
+from serving_image.logs import event
+from serving_image.record import Record, Runtime
+from serving_image.tensors import OPENVINO, Array, Spec, quoted
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the model is run in truth, as OpenVINO says after compiling it."""
+
+    inference_precision: str
+    performance_hint: str
+    streams: int
+    threads: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A compiled model. `slots` are its inference requests."""
+
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+    record: Record | None
+    execution: Execution
+    slots: list["InferSlot"]
+
+
+class InferSlot:
+    """One InferRequest. Inputs of static models are written straight into its tensors: 10 us instead of 50."""
+
+    def __init__(self, request: Any, inputs: Sequence[Any], outputs: int, *, static: bool) -> None:  # noqa: ANN401 - openvino's classes carry no types
+        """`inputs` are the OpenVINO element types in order, `outputs` their count."""
+        self.request = request
+        self.types = inputs
+        self.outputs = range(outputs)
+        self.views = [request.get_input_tensor(at).data for at in range(len(inputs))] if static else []
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Outputs, copied out of the request's memory. Raises RuntimeError where OpenVINO cannot compute."""
+        if self.views:
+            for view, array in zip(self.views, arrays, strict=True):
+                np.copyto(view.view(array.dtype), array)
+        else:
+            for at, array in enumerate(arrays):
+                self.request.set_input_tensor(at, self.tensor(at, array))
+        self.request.infer(share_outputs=True)
+        return [bits(self.request.get_output_tensor(at)) for at in self.outputs]
+
+    def tensor(self, at: int, array: Array) -> Any:  # noqa: ANN401 - openvino's classes carry no types
+        """An OpenVINO tensor of its own memory; a client's buffer may be unaligned and not writable."""
+        import openvino as ov
+
+        made = ov.Tensor(self.types[at], ov.Shape(list(array.shape)))
+        np.copyto(made.data.view(array.dtype), array)
+        return made
+
+    def cancel(self) -> None:
+        """Make a running inference stop between two layers."""
+        self.request.cancel()
+
+
+def bits(tensor: Any) -> Array:  # noqa: ANN401 - openvino's classes carry no types
+    """A copy of a tensor's values; bfloat16 as UINT16 bits (OpenVINO shows them as float16)."""
+    array = np.array(tensor.data)
+    return array.view(np.uint16) if tensor.element_type.get_type_name() == "bf16" else array
+
+
+def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # noqa: ANN401 - openvino's classes carry no types
+    """The model in `folder`, compiled with at most `cap` threads. Raises LoadError."""
+    xml, weights = files(folder)
+    identity = record.read(folder / record.FILE)
+    if identity is not None:
+        check_sum(xml, identity.xml_sha256)
+        check_sum(weights, identity.bin_sha256)
+    try:
+        model = core.read_model(str(xml))
+    except RuntimeError as error:
+        raise LoadError("damaged", f"{xml.name} cannot be read: {one_line(error)}") from None
+    inputs = tuple(spec(port, "input", identity.inputs if identity else ()) for port in model.inputs)
+    outputs = tuple(spec(port, "output", identity.outputs if identity else ()) for port in model.outputs)
+    check_names(identity, inputs, outputs)
+    compiled = compile_model(core, model, configuration(identity.runtime if identity else Runtime(), cap), cache)
+    count = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+    static = all(port.static for port in inputs)
+    types = [port.get_element_type() for port in compiled.inputs]
+    slots = [InferSlot(compiled.create_infer_request(), types, len(outputs), static=static) for _ in range(count)]
+    return Model(inputs, outputs, identity, execution(compiled, count), slots)
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    """The IR's two files: model.xml, or the only .xml there is, and the .bin beside it. Raises LoadError."""
+    found = sorted(folder.glob("*.xml"))
+    xml = folder / "model.xml"
+    if xml not in found:
+        if len(found) != 1:
+            raise LoadError("missing", f"{folder} holds {len(found) or 'no'} .xml files; expected model.xml")
+        xml = found[0]
+    weights = xml.with_suffix(".bin")
+    if not weights.is_file():
+        raise LoadError("missing", f"{weights} is missing")
+    return xml, weights
+
+
+def check_sum(path: Path, expected: str) -> None:
+    """Raise LoadError where the file is not the one that the record names."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise LoadError("missing", f"{path} cannot be read: {error.strerror}") from None
+    if digest.hexdigest() != expected:
+        raise LoadError(
+            "damaged", f"{path.name} is damaged: its sha256 is {digest.hexdigest()}, {record.FILE} says {expected}"
+        )
+
+
+def spec(port: Any, kind: str, recorded: tuple[str, ...]) -> Spec:  # noqa: ANN401 - openvino's classes carry no types
+    """What clients are told of an input or output: the name that the record knows, or the first of its own."""
+    known = set(port.get_names())
+    name = next((name for name in recorded if name in known), None)
+    if name is None:
+        name = min(known, key=lambda name: (len(name), name)) if known else port.get_node().get_friendly_name()
+    element = port.get_element_type().get_type_name()
+    if element not in OPENVINO:
+        raise LoadError("unsupported", f"{kind} {quoted(name)} is of type {element}, which the protocol cannot carry")
+    bounds = tuple((int(size.min_length), int(size.max_length)) for size in port.get_partial_shape())
+    return Spec(name, OPENVINO[element], bounds)
+
+
+def check_names(identity: Record | None, inputs: Sequence[Spec], outputs: Sequence[Spec]) -> None:
+    """Raise LoadError where the record speaks of other tensors than the model has."""
+    if identity is None:
+        return
+    for kind, recorded, found in (("inputs", identity.inputs, inputs), ("outputs", identity.outputs, outputs)):
+        names = [port.name for port in found]
+        if set(recorded) != set(names):
+            raise LoadError("record", f"{record.FILE} names the {kind} {list(recorded)}, the model has {names}")
+
+
+def configuration(runtime: Runtime, cap: int) -> dict[str, object]:
+    """OpenVINO's properties for a runtime configuration.
+
+    The precision is always said: on some processors OpenVINO would choose bfloat16 by itself. Threads are not pinned to
+    cores: several models and pods share them.
+    """
+    threads = min(runtime.threads, cap) if runtime.threads > 0 else cap
+    properties: dict[str, object] = {
+        "INFERENCE_PRECISION_HINT": runtime.inference_precision,
+        "PERFORMANCE_HINT": runtime.performance_hint,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+    if runtime.streams > 0:
+        properties["NUM_STREAMS"] = min(runtime.streams, threads)
+    return properties
+
+
+def compile_model(core: Any, model: Any, properties: dict[str, object], cache: Path | None) -> Any:  # noqa: ANN401 - openvino's classes carry no types
+    """The compiled model, from the cache where that helps. Raises LoadError."""
+    if cache is not None:
+        with contextlib.suppress(RuntimeError):  # a damaged or full cache must not stop us: compile without it
+            return core.compile_model(model, "CPU", {**properties, "CACHE_DIR": str(cache)})
+        event(logging.WARNING, "the compile cache is of no use; compiling without it", cache=str(cache))
+    try:
+        return core.compile_model(model, "CPU", properties)
+    except RuntimeError as error:
+        raise LoadError("unsupported", f"OpenVINO cannot compile the model: {one_line(error)}") from None
+
+
+def execution(compiled: Any, requests: int) -> Execution:  # noqa: ANN401 - openvino's classes carry no types
+    """What OpenVINO made of the properties."""
+    precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return Execution(
+        inference_precision=precision,
+        performance_hint=str(compiled.get_property("PERFORMANCE_HINT")).rpartition(".")[2],
+        streams=int(compiled.get_property("NUM_STREAMS")),
+        threads=int(compiled.get_property("INFERENCE_NUM_THREADS")),
+        requests=requests,
+    )

@@ -1,0 +1,138 @@
+"""A bounded pool of inference requests, each run by a thread of its own, off the event loop.
+
+A thread for each of OpenVINO's InferRequests rather than its AsyncInferQueue: the queue's callbacks are not called when
+an inference fails, and the wrapper costs more than a small model.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Protocol
+
+from serving_image.faults import TimedOutError, UnavailableError
+from serving_image.tensors import Array
+
+Answer = tuple[list[Array], float]
+"""Output arrays, and seconds of computing."""
+
+
+class Slot(Protocol):
+    """One inference request that is used again and again, by one thread at a time."""
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Outputs for inputs, both in the model's order; what is given back is the caller's to keep."""
+
+    def cancel(self) -> None:
+        """Make a running inference end soon, with an exception."""
+
+
+class Job:
+    """One inference that was asked for."""
+
+    __slots__ = ("arrays", "expired", "future", "lock", "loop", "slot")
+
+    def __init__(self, arrays: Sequence[Array], loop: asyncio.AbstractEventLoop) -> None:
+        """`loop` is where the answer is awaited."""
+        self.arrays = arrays
+        self.loop = loop
+        self.future: asyncio.Future[Answer] = loop.create_future()
+        self.lock = threading.Lock()
+        self.slot: Slot | None = None
+        self.expired = False
+
+    def begin(self, slot: Slot) -> bool:
+        """Whether it is still wanted; it then runs on `slot`."""
+        with self.lock:
+            self.slot = None if self.expired else slot
+            return not self.expired
+
+    def end(self) -> None:
+        """It no longer runs: the slot may be at the next job, which must not be cancelled."""
+        with self.lock:
+            self.slot = None
+
+    def expire(self) -> None:
+        """Nobody waits for it any more."""
+        with self.lock:
+            self.expired = True
+            if self.slot is not None:
+                self.slot.cancel()
+
+
+class Pool:
+    """Slots, and the jobs that wait for one."""
+
+    def __init__(self, slots: Sequence[Slot], queue: int) -> None:
+        """At most `queue` jobs wait beside those that run."""
+        self.limit = len(slots) + queue
+        self.pending = 0
+        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.threads = [
+            threading.Thread(target=self.work, args=(slot,), name=f"infer-{at}", daemon=True)
+            for at, slot in enumerate(slots)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    async def run(self, arrays: Sequence[Array], timeout: float) -> Answer:
+        """The answer of one inference.
+
+        Raises UnavailableError at once when too many wait, TimedOutError after `timeout` seconds, and what the slot
+        raises.
+        """
+        if self.pending >= self.limit:
+            raise UnavailableError(f"{self.pending} requests wait for this model already; try again later")
+        loop = asyncio.get_running_loop()
+        job = Job(arrays, loop)
+        self.pending += 1
+        timer = loop.call_later(timeout, self.expire, job, timeout)
+        self.jobs.put(job)
+        try:
+            return await job.future
+        finally:
+            timer.cancel()
+            if not job.future.done() or job.future.cancelled():
+                job.expire()
+
+    def expire(self, job: Job, timeout: float) -> None:
+        """The time-out of a job: stop it and tell who waits for it. Runs on the event loop."""
+        if not job.future.done():
+            job.expire()
+            job.future.set_exception(TimedOutError(f"no answer within {timeout:g} s"))
+
+    def work(self, slot: Slot) -> None:
+        """Run jobs on `slot` until the pool is closed: the body of one thread."""
+        while (job := self.jobs.get()) is not None:
+            outcome: Answer | Exception | None = None
+            if job.begin(slot):
+                start = time.perf_counter()
+                try:
+                    outcome = (slot.run(job.arrays), time.perf_counter() - start)
+                except Exception as error:  # handed to whoever awaits the job
+                    outcome = error
+                job.end()
+            try:
+                job.loop.call_soon_threadsafe(self.finish, job, outcome)
+            except RuntimeError:  # the loop is closed: the server is gone, nobody waits
+                return
+
+    def finish(self, job: Job, outcome: Answer | Exception | None) -> None:
+        """Hand the outcome over. Runs on the event loop."""
+        self.pending -= 1
+        if job.future.done() or outcome is None:
+            return
+        if isinstance(outcome, Exception):
+            job.future.set_exception(outcome)
+        else:
+            job.future.set_result(outcome)
+
+    def close(self, timeout: float = 1.0) -> bool:
+        """Let the threads end; whether all did within `timeout` seconds."""
+        for _ in self.threads:
+            self.jobs.put(None)
+        deadline = time.monotonic() + timeout
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self.threads)

@@ -1,0 +1,91 @@
+"""uvicorn around the application: the listening socket, and an end that drops nobody."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+
+import uvicorn
+
+from serving_image.app import App
+from serving_image.dataplane import DataPlane
+from serving_image.logs import event
+from serving_image.settings import Settings
+
+KEEP_ALIVE_S = 75
+"""Longer than the usual proxy keeps an idle connection, so that it is not we who close one it is about to use."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep Python's lock from one that waits. 5 ms, the default, would be added to an inference."""
+
+
+class Server(uvicorn.Server):
+    """On SIGTERM: not ready at once, answer for the drain period, finish what was begun. On SIGINT: no drain period."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        """The application is made here; loading is started by `run`."""
+        settings = dataplane.settings
+        super().__init__(
+            uvicorn.Config(
+                App(dataplane),
+                http="httptools",
+                loop="asyncio",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=int(settings.timeout) + 1,
+            )
+        )
+        self.dataplane = dataplane
+        self.drain_until: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """A signal has arrived; the second one ends the drain period, the third what is in flight."""
+        self.dataplane.draining = True
+        if self.should_exit:
+            self.force_exit = True
+        elif sig == signal.SIGINT or self.drain_until is not None:
+            self.should_exit = True
+        else:
+            self.drain_until = time.monotonic() + self.dataplane.settings.drain
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to end now."""
+        if self.drain_until is not None and time.monotonic() >= self.drain_until:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def run_on(self, listener: socket.socket) -> None:
+        """Serve on `listener` until a signal ends it; models are loaded meanwhile."""
+        loading = asyncio.create_task(self.dataplane.load())
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The listening socket. Raises OSError where the address is taken or not ours."""
+    family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=settings.host == "::")
+
+
+def serve(dataplane: DataPlane) -> bool:
+    """Serve until a signal ends it; whether every thread ended too. Raises OSError where we cannot listen."""
+    listener = listen(dataplane.settings)
+    host, port = listener.getsockname()[:2]
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    event(logging.INFO, "listening", host=host, port=port, models=len(dataplane.repository.entries()))
+    asyncio.run(Server(dataplane).run_on(listener))
+    event(logging.INFO, "ended")
+    return dataplane.close()
