@@ -18,8 +18,10 @@ def record_path(name: str) -> str:
 
 
 def remote(git_url: str, workspace: Path) -> str:
-    """The repository to use: `git_url`, or the one in the workspace where that is empty."""
-    return git_url or str(workspace / LOCAL)
+    """The repository to use: `git_url`, or the one in the workspace where that is empty. Paths become absolute."""
+    if ":" in git_url:  # a URL, or ssh's short form host:path
+        return git_url
+    return str((Path(git_url) if git_url else workspace / LOCAL).absolute())
 
 
 def fetch_branch(client: Git, url: str, branch: str, at: Path) -> bool:

@@ -8,21 +8,20 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import requests
 
-from nearedge.delivery.git import CA_FILE, without_credentials
+from nearedge.delivery import transport
+from nearedge.delivery.git import without_credentials
 from nearedge.errors import InputError, OutsideError
 from nearedge.progress import LINE_EVERY_S, say
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
-TIMEOUT_S = (15.0, 60.0)
-"""Seconds to connect, and between two chunks."""
 PIECE = 1 << 16
 """Bytes that a broken connection may cost us."""
-PASSING = {408, 425, 429, 500, 502, 503, 504}
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)$")
 
 
@@ -50,22 +49,22 @@ class Client:
         reached, refuses, or breaks off more often than we try. `path` is then gone again.
         """
         try:
-            self.persist(Transfer(url, path, max_bytes))
+            with session(url, self.ca_bundle) as web:
+                self.persist(Transfer(url, path, max_bytes), web)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
-    def persist(self, transfer: "Transfer") -> None:
-        """Try until the transfer is whole. An attempt that brought bytes starts the count anew."""
-        failed, wait_s = 0, self.first_wait_s
+    def persist(self, transfer: "Transfer", web: requests.Session) -> None:
+        """Try until the transfer is whole. An attempt that came further than all before starts the count anew."""
+        failed, wait_s, furthest = 0, self.first_wait_s, 0
         while True:
-            before = transfer.size
             try:
-                transfer.attempt(self.verify)
+                transfer.attempt(web)
                 return
             except PassingError as fault:
-                failed, wait_s = (0, self.first_wait_s) if transfer.size > before else (failed, wait_s)
-                failed += 1
+                failed, wait_s = (0, self.first_wait_s) if transfer.size > furthest else (failed, wait_s)
+                furthest, failed = max(furthest, transfer.size), failed + 1
                 if failed >= self.attempts:
                     raise OutsideError(f"{transfer.name}: {fault}, {failed} times; try again later") from fault
                 pause = min(max(wait_s, fault.wait_s), LONGEST_WAIT_S)
@@ -73,10 +72,14 @@ class Client:
                 time.sleep(pause)
                 wait_s *= 2
 
-    @property
-    def verify(self) -> str | bool:
-        """What certificates are checked against."""
-        return True if self.ca_bundle is None else str(self.ca_bundle / CA_FILE)
+
+def session(url: str, ca_bundle: Path | None) -> requests.Session:
+    """A session for the host of `url`, with the user and password in it, where there are any; it retries nothing."""
+    parts = urlsplit(url)
+    web = transport.new_session(parts.netloc.rpartition("@")[2], ca_bundle, retries=0)
+    if parts.username:
+        web.auth = (unquote(parts.username), unquote(parts.password or ""))
+    return web
 
 
 class Transfer:
@@ -90,32 +93,28 @@ class Transfer:
         self.validator = ""
         self.said = time.monotonic()
 
-    def attempt(self, verify: str | bool) -> None:
+    def attempt(self, web: requests.Session) -> None:
         """Ask for what is missing and append it. Raises PassingError where another attempt makes sense."""
-        headers = {"Accept-Encoding": "identity", "User-Agent": "nearedge"}
+        headers = {}
         if self.size and self.validator:
-            headers |= {"Range": f"bytes={self.size}-", "If-Range": self.validator}
-        else:
-            self.size = 0
+            headers = {"Range": f"bytes={self.size}-", "If-Range": self.validator}
         try:
-            with requests.get(self.url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=verify) as response:
+            with web.get(self.url, headers=headers, stream=True) as response:
                 total = self.check(response)
                 self.receive(response)
         except requests.exceptions.SSLError as error:
-            raise OutsideError(f"{self.name}: the certificate is not trusted; give its CA in ca-bundle") from error
-        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-            raise PassingError(f"no connection ({kind_of(error)})") from error
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise PassingError("the connection broke off") from error
-        except requests.exceptions.RequestException as error:
-            raise InputError(f"{self.name}: cannot be asked for ({type(error).__name__})") from error
+            raise OutsideError(f"{self.name}: {transport.reason(error)}") from error
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise PassingError(transport.reason(error)) from error
+        except (requests.RequestException, ValueError) as error:
+            raise InputError(f"{self.name}: cannot be asked for ({type(error).__name__}); check the URL") from error
         if total is not None and self.size < total:
             raise PassingError(f"broke off after {self.size} of {total} bytes")
 
     def check(self, response: requests.Response) -> int | None:
         """Judge the status; the total size in bytes where the server says it."""
         status = response.status_code
-        if status in PASSING:
+        if status in transport.PASSING:
             raise PassingError(f"status {status}", seconds(response.headers.get("Retry-After", "")))
         if status == 416:
             self.validator = ""  # what we hold is no beginning of what is there now
@@ -165,11 +164,3 @@ class Transfer:
 def seconds(retry_after: str) -> float:
     """Retry-After in seconds; a date counts as not given."""
     return float(retry_after) if retry_after.isdigit() else 0.0
-
-
-def kind_of(error: Exception) -> str:
-    """The innermost cause of a connection's failure, without addresses that requests prints around it."""
-    inner: BaseException = error
-    while inner.__cause__ or inner.__context__:
-        inner = inner.__cause__ or inner.__context__ or inner
-    return (getattr(inner, "strerror", None) or type(inner).__name__).lower()

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import certifi
 
 from nearedge.errors import InputError, OutsideError
 
@@ -197,8 +200,18 @@ def environment(home: Path, access: Access) -> dict[str, str]:
         "LC_ALL": "C",
     }
     if access.ca_bundle is not None:
-        values["GIT_SSL_CAINFO"] = str(access.ca_bundle / CA_FILE)
+        values["GIT_SSL_CAINFO"] = str(trusted(home, access.ca_bundle))
     return values
+
+
+def trusted(home: Path, ca_bundle: Path) -> Path:
+    """A file with the CAs that this machine trusts and those of the bundle; git takes one file, not two."""
+    given = ca_bundle / CA_FILE if ca_bundle.is_dir() else ca_bundle
+    if not given.is_file():
+        raise InputError(f"{given}: no such file; the workspace ca-bundle holds {CA_FILE}")
+    own = Path(ssl.get_default_verify_paths().cafile or certifi.where())
+    private(home / CA_FILE, own.read_text(encoding="utf-8") + "\n" + given.read_text(encoding="utf-8"))
+    return home / CA_FILE
 
 
 def ssh_command(home: Path, directory: Path | None) -> str:
