@@ -31,7 +31,7 @@ def recognise(path: Path) -> Format:
 
 def _by_entries(path: Path, archive: zipfile.ZipFile) -> Format:
     """The format, by the names of the entries below the folder that they share."""
-    entries = {_below(name): name for name in archive.namelist()}
+    entries = {below(name): name for name in archive.namelist()}
     if "constants.pkl" in entries and any(name.startswith("code/") for name in entries):
         return "torchscript"
     if "archive_format" in entries:
@@ -48,7 +48,7 @@ def _by_entries(path: Path, archive: zipfile.ZipFile) -> Format:
     raise InputError(f"{path}: a zip archive that holds no model; give a model file or a SavedModel folder")
 
 
-def _below(name: str) -> str:
+def below(name: str) -> str:
     """The entry's name without its first folder, where it has one: PyTorch puts all entries into one."""
     first, slash, rest = name.partition("/")
     return rest if slash and first not in ("code", "data") else name

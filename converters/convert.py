@@ -1,0 +1,114 @@
+"""A source model to OpenVINO IR: model.yaml's names, shapes and element types, with its preprocessing folded in."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from converters import openvino_source, pytorch, tensorflow_source
+from converters.canonical import canonical
+from converters.datatypes import TO_OPENVINO, fed_to_model, from_openvino
+from converters.openvino_source import shape_of, signature_of
+from converters.refusal import explained
+from converters.signature import match_inputs, match_outputs
+from nearedge.errors import UnsupportedError
+from nearedge.release.description import Description, Input
+from nearedge.release.sections import Format, TensorSpec
+
+XML, BIN = "model.xml", "model.bin"
+OPENVINO_READS: tuple[Format, ...] = ("onnx", "savedmodel", "frozen-pb", "tflite", "openvino-ir")
+Converted = tuple[Any, list[Any]]
+"""An openvino.Model and its parameters in model.yaml's order."""
+TORCH: dict[Format, Callable[[Path, Description], Converted]] = {
+    "torchscript": pytorch.convert_scripted,
+    "pt2": pytorch.convert_exported,
+}
+
+
+def convert(path: Path, form: Format, description: Description) -> Any:  # noqa: ANN401  # openvino.Model
+    """The ov.Model of the source, f32 weights uncompressed.
+
+    Raises InputError where the source is damaged or model.yaml contradicts it, UnsupportedError where OpenVINO lacks
+    an operator; the message names it.
+    """
+    import openvino as ov
+
+    if form in TORCH:
+        model, parameters = TORCH[form](path, description)
+    elif form in OPENVINO_READS:
+        model, parameters = _read(path, form, description)
+    else:
+        raise UnsupportedError(f"{path}: {form} models are not converted; write a SavedModel with model.export(dir)")
+    outputs = match_outputs(description, signature_of(model, path).outputs or (), str(path))
+    results = [model.get_results()[place] for place in outputs]
+    ordered = canonical(ov.Model(results, model.get_sinks(), parameters, description.name), description)
+    return canonical(_folded(ordered, path, description), description)
+
+
+def save(model: Any, folder: Path) -> None:  # noqa: ANN401  # openvino.Model
+    """Write `model.xml` and `model.bin` into `folder`, with the weights as they are."""
+    import openvino as ov
+
+    ov.save_model(model, folder / XML, compress_to_fp16=False)
+
+
+def specs(model: Any, what: str) -> tuple[list[TensorSpec], list[TensorSpec]]:  # noqa: ANN401  # openvino.Model
+    """Inputs and outputs of a converted model, as the release record has them; `what` names it in messages."""
+    return [_spec(port, what) for port in model.inputs], [_spec(port, what) for port in model.outputs]
+
+
+def _spec(port: Any, what: str) -> TensorSpec:  # noqa: ANN401  # openvino.Output
+    """One tensor. Raises UnsupportedError where not even its number of dimensions, or its type, is known."""
+    name = port.get_any_name()
+    shape, element = shape_of(port.get_partial_shape()), port.get_element_type()
+    if shape is None or element.is_dynamic():
+        raise UnsupportedError(f"{what}: the shape or type of {name!r} depends on its content; such cannot be served")
+    return TensorSpec(name=name, datatype=from_openvino(element.get_type_name(), what), shape=list(shape))
+
+
+def _read(path: Path, form: Format, description: Description) -> Converted:
+    """What OpenVINO reads by itself, in model.yaml's shapes."""
+    import openvino as ov
+
+    if form == "savedmodel":
+        tensorflow_source.check_signature(path)
+    model = openvino_source.read(path, form)
+    positions = match_inputs(description, signature_of(model, path).inputs, str(path))
+    parameters = [model.get_parameters()[place] for place in positions]
+    shapes = [ov.PartialShape(one.shape) for one in description.inputs]
+    with explained(path, "OpenVINO cannot give it the shapes of model.yaml"):
+        model.reshape({node.output(0): shape for node, shape in zip(parameters, shapes, strict=True)})
+    return model, parameters
+
+
+def _folded(model: Any, path: Path, description: Description) -> Any:  # noqa: ANN401  # openvino.Model
+    """The model with (value - mean) / scale before it, for the inputs that ask for it."""
+    from openvino.preprocess import PrePostProcessor
+
+    if all(one.preprocessing is None for one in description.inputs):
+        return model
+    steps = PrePostProcessor(model)
+    for one in description.inputs:
+        if one.preprocessing is not None:
+            _fold(steps.input(one.name), one)
+    with explained(path, "OpenVINO cannot fold in the preprocessing of model.yaml"):
+        return steps.build()
+
+
+def _fold(steps: Any, one: Input) -> None:  # noqa: ANN401  # openvino.preprocess.InputInfo
+    """The steps of one input, in float32 (float64 for FP64) as `sources.preprocess` does it."""
+    import openvino as ov
+
+    given = one.preprocessing
+    if given is None:
+        return
+    steps.tensor().set_element_type(getattr(ov.Type, TO_OPENVINO[one.dtype]))
+    if one.layout is not None:
+        steps.tensor().set_layout(ov.Layout(one.layout))
+        steps.model().set_layout(ov.Layout(one.layout))
+    work = ov.Type.f64 if one.dtype == "FP64" else ov.Type.f32
+    process = steps.preprocess().convert_element_type(work)
+    if given.mean is not None:
+        process = process.mean(given.mean if len(given.mean) > 1 else given.mean[0])
+    if given.scale is not None:
+        process = process.scale(given.scale if len(given.scale) > 1 else given.scale[0])
+    process.convert_element_type(getattr(ov.Type, TO_OPENVINO[fed_to_model(one.dtype, preprocessed=True)]))

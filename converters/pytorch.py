@@ -1,0 +1,177 @@
+"""TorchScript and exported programs: their signatures, running them eagerly, and converting them.
+
+`torch.jit.load` reads TorchScript with an unpickler of its own that makes tensors and the archive's own classes only.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import exported
+from converters.datatypes import TO_OPENVINO, fed_to_model, from_framework
+from converters.opened import Array, Opened, Run
+from converters.refusal import explained
+from converters.signature import Signature, Tensor, match_inputs
+from nearedge.errors import InputError, UnsupportedError
+from nearedge.release.description import Description
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle OpenMP threads must not spin; read when torch is imported
+
+
+def inspect_scripted(path: Path) -> Signature:
+    """The signature of a TorchScript module: names of inputs; shapes and element types are not in the file."""
+    return _scripted_signature(_load_scripted(path), path)
+
+
+def inspect_exported(path: Path) -> Signature:
+    """The signature of an exported program: names, shapes and element types."""
+    return _exported_signature(exported.load(path), path)
+
+
+def open_scripted(path: Path, threads: int | None) -> Opened:
+    """A TorchScript module to run. Raises InputError where it is damaged."""
+    module = _load_scripted(path)
+    return Opened(_label(), _scripted_signature(module, path), _runner(module, path, threads))
+
+
+def open_exported(path: Path, threads: int | None) -> Opened:
+    """An exported program to run eagerly, without the guards on shapes. Raises as `exported.load`."""
+    from torch.utils import _pytree as pytree
+
+    program = exported.load(path)
+    signature = _exported_signature(program, path)
+    with explained(path, "PyTorch cannot run the exported program"), exported.quietly():
+        module = program.module(check_guards=False)
+    layout = program.call_spec.in_spec
+
+    def call(*tensors: Any) -> Any:  # noqa: ANN401  # torch tensors, in whatever nesting the program gives
+        args, kwargs = pytree.tree_unflatten(list(tensors), layout)
+        return module(*args, **kwargs)
+
+    return Opened(_label(), signature, _runner(call, path, threads))
+
+
+def convert_scripted(path: Path, description: Description) -> tuple[Any, list[Any]]:
+    """The ov.Model of a TorchScript module with model.yaml's shapes and types, and its parameters in that order."""
+    import openvino as ov
+
+    module = _load_scripted(path)
+    positions = match_inputs(description, _scripted_signature(module, path).inputs, str(path))
+    places = [value.debugName() for value in module.inlined_graph.inputs()][1:]  # the first is the module itself
+    given = [
+        (
+            places[position],
+            ov.PartialShape(one.shape),
+            getattr(ov.Type, TO_OPENVINO[fed_to_model(one.dtype, one.preprocessing is not None)]),
+        )
+        for one, position in zip(description.inputs, positions, strict=True)
+    ]
+    with explained(path, "OpenVINO cannot convert it"), exported.quietly():
+        model = ov.convert_model(module, input=sorted(given, key=lambda item: places.index(item[0])))
+    return model, _parameters(model, [places[position] for position in positions], path)
+
+
+def convert_exported(path: Path, description: Description) -> tuple[Any, list[Any]]:
+    """The ov.Model of an exported program with model.yaml's shapes, and its parameters in that order."""
+    import openvino as ov
+
+    program = exported.load(path)
+    inputs = _exported_signature(program, path).inputs
+    positions = match_inputs(description, inputs, str(path))
+    shapes = dict(zip(positions, (one.shape for one in description.inputs), strict=True))
+    with explained(path, "OpenVINO cannot convert it"), exported.quietly():
+        model = ov.convert_model(program, input=[ov.PartialShape(shapes[place]) for place in range(len(inputs))])
+    return model, _parameters(model, [inputs[position].name for position in positions], path)
+
+
+def _parameters(model: Any, names: Sequence[str], path: Path) -> list[Any]:  # noqa: ANN401  # openvino.Model
+    """The model's parameters by the names of their tensors; InputError where one was dropped, as nothing reads it."""
+    found = {name: node for node in model.get_parameters() for name in node.output(0).get_names()}
+    for name in names:
+        if name not in found:
+            raise InputError(f"{path}: input {name!r} is not used by the model; save it without that input")
+    return [found[name] for name in names]
+
+
+def _label() -> str:
+    """`PyTorch 2.13.0`, as a person would say it."""
+    import torch
+
+    return f"PyTorch {torch.__version__.partition('+')[0]}"
+
+
+def _load_scripted(path: Path) -> Any:  # noqa: ANN401  # torch.jit.ScriptModule
+    """The module on the CPU, in evaluation mode."""
+    import torch
+
+    with explained(path, "PyTorch cannot load the TorchScript module"), exported.quietly():
+        return torch.jit.load(str(path), map_location="cpu").eval()
+
+
+def _scripted_signature(module: Any, path: Path) -> Signature:  # noqa: ANN401  # torch.jit.ScriptModule
+    """Names of inputs; how many outputs, where the type of the result tells."""
+    schema = module.forward.schema
+    for argument in schema.arguments[1:]:
+        if argument.type.kind() != "TensorType":
+            raise UnsupportedError(
+                f"{path}: forward() takes {argument.name!r}, a {argument.type}; only tensors can be served"
+            )
+    kinds = [returned.type for returned in schema.returns]
+    kinds = kinds[0].elements() if len(kinds) == 1 and kinds[0].kind() == "TupleType" else kinds
+    flat = all(kind.kind() == "TensorType" for kind in kinds)
+    return Signature(
+        tuple(Tensor(argument.name, None, None) for argument in schema.arguments[1:]),
+        tuple(Tensor("", None, None) for _ in kinds) if flat else None,
+    )
+
+
+def _exported_signature(program: Any, path: Path) -> Signature:  # noqa: ANN401  # torch.export.ExportedProgram
+    """Names, shapes and element types of what a user gives and gets; the graph's own names for the results."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    signature = program.graph_signature
+    found = []
+    for names in (signature.user_inputs, signature.user_outputs):
+        for name in names:
+            if not hasattr(values.get(name), "shape"):
+                raise UnsupportedError(
+                    f"{path}: takes or gives {name!r}, which is no tensor; only tensors can be served"
+                )
+        found.append(tuple(_tensor(name, values[name], path) for name in names))
+    return Signature(found[0], found[1])
+
+
+def _tensor(name: str, value: Any, path: Path) -> Tensor:  # noqa: ANN401  # torch.Tensor without data
+    """A tensor of the exported graph; a symbolic size may vary."""
+    shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
+    return Tensor(name, from_framework(str(value.dtype), f"{path}: {name}"), shape)
+
+
+def _runner(call: Any, path: Path, threads: int | None) -> Run:  # noqa: ANN401  # takes and gives torch tensors
+    """Feed arrays, run without gradients, give arrays."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+    def run(feed: Sequence[Array]) -> list[Array]:
+        with torch.inference_mode(), explained(path, "PyTorch cannot run it on these inputs"):
+            result = call(*(torch.from_numpy(np.require(array, requirements="CW")) for array in feed))
+        return [tensor.numpy() for tensor in _flat(result, path)]
+
+    return run
+
+
+def _flat(result: object, path: Path) -> Iterator[Any]:
+    """The tensors of a nested result, in order; a dict's in its own order."""
+    if isinstance(result, Mapping):
+        result = list(result.values())
+    if isinstance(result, list | tuple):
+        for one in result:
+            yield from _flat(one, path)
+    elif hasattr(result, "numpy"):
+        yield result
+    else:
+        raise InputError(f"{path}: gives a {type(result).__name__}; only tensors can be served")

@@ -1,0 +1,95 @@
+"""Running the original model in its original framework: what the IR is held against."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters import onnx_source, openvino_source, pytorch, tensorflow_source
+from converters.arrays import Array
+from converters.datatypes import FLOATS
+from converters.opened import Opened, Run
+from converters.signature import match_inputs, match_outputs
+from nearedge.errors import InputError, UnsupportedError
+from nearedge.release.description import Description, Input
+from nearedge.release.sections import Format
+
+Opener = Callable[[Path, int | None], Opened]
+
+OPENERS: dict[Format, Opener] = {
+    "torchscript": pytorch.open_scripted,
+    "pt2": pytorch.open_exported,
+    "onnx": onnx_source.open_onnx,
+    "openvino-ir": openvino_source.open_ir,
+    "savedmodel": tensorflow_source.open_savedmodel,
+    "frozen-pb": tensorflow_source.open_frozen,
+    "tflite": tensorflow_source.open_lite,
+}
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """The original model. `framework` is a label for people, such as `PyTorch 2.13.0`."""
+
+    framework: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    order: tuple[int, ...]
+    run: Run
+    places: tuple[int, ...] | None
+
+    def predict(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """Its outputs by model.yaml's names, for arrays by model.yaml's input names; no preprocessing is applied.
+
+        Raises InputError where it gives another number of outputs than model.yaml names.
+        """
+        found = self.run([feed[self.inputs[index]] for index in self.order])
+        if len(found) != len(self.outputs):
+            raise InputError(f"model.yaml names {len(self.outputs)} outputs, the model gives {len(found)}")
+        places = self.places or range(len(found))
+        return {name: found[place] for name, place in zip(self.outputs, places, strict=True)}
+
+
+def load_source(path: Path, form: Format, description: Description, threads: int | None = None) -> SourceModel:
+    """The model in `path`, loaded by its own framework, which may use so many threads (None: as it likes).
+
+    Raises InputError where it is damaged or contradicts `description`, UnsupportedError where it cannot be run.
+    """
+    if form not in OPENERS:
+        raise UnsupportedError(f"{path}: {form} models cannot be run; write a SavedModel with model.export(dir)")
+    opened = OPENERS[form](path, threads)
+    positions = match_inputs(description, opened.signature.inputs, str(path))
+    outputs = opened.signature.outputs
+    return SourceModel(
+        framework=opened.framework,
+        inputs=tuple(one.name for one in description.inputs),
+        outputs=tuple(one.name for one in description.outputs),
+        order=tuple(positions.index(place) for place in range(len(positions))),
+        run=opened.run,
+        places=None if outputs is None else tuple(match_outputs(description, outputs, str(path))),
+    )
+
+
+def preprocess(description: Description, feed: Mapping[str, Array]) -> dict[str, Array]:
+    """What the original model is fed where clients send `feed`: (value - mean) / scale, along the axis C of the layout.
+
+    The arithmetic is float32 (float64 for FP64), as in the IR, where it is folded in. Whole numbers become float32.
+    """
+    return {one.name: _preprocess(one, feed[one.name]) for one in description.inputs}
+
+
+def _preprocess(one: Input, array: Array) -> Array:
+    """One input, as `preprocess` says; unchanged where model.yaml asks for nothing."""
+    if one.preprocessing is None:
+        return array
+    work = np.dtype(np.float64 if one.dtype == "FP64" else np.float32)
+    values = array.astype(work)
+    axis = one.layout.index("C") if one.layout and "C" in one.layout else 0
+    for factors, apply in ((one.preprocessing.mean, np.subtract), (one.preprocessing.scale, np.divide)):
+        if factors is not None:
+            shape = [1] * values.ndim
+            if len(factors) > 1:
+                shape[axis] = len(factors)
+            values = apply(values, np.asarray(factors, work).reshape(shape))
+    return values.astype(array.dtype) if one.dtype in FLOATS else values
