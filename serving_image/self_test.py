@@ -7,6 +7,7 @@ with the instruction set that the samples were made on.
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,17 @@ def largest_difference(wanted: Array, got: Array) -> float:
 
 
 def same_top1(wanted: Array, got: Array) -> bool:
-    """Whether the largest value along the last axis is at the same place everywhere."""
+    """Whether the largest value along the class axis is at the same place everywhere."""
     if wanted.shape != got.shape:
         return False
-    return bool((np.atleast_1d(wanted).argmax(axis=-1) == np.atleast_1d(got).argmax(axis=-1)).all())
+    left, right = np.atleast_1d(wanted), np.atleast_1d(got)
+    axis = class_axis(left.shape)
+    return bool((left.argmax(axis) == right.argmax(axis)).all())
+
+
+def class_axis(shape: Sequence[int]) -> int:
+    """Where class scores lie: axis 1 of [batch, class, height, width] and larger, the last axis otherwise."""
+    return 1 if len(shape) >= 4 else -1
 
 
 def summary(results: list[OutputResult], golden: Golden, machine: str) -> Result:
