@@ -1,11 +1,11 @@
-"""What the deployed model costs: latency beside the source and the f32 IR, time to load, memory, and whether it fits."""
+"""What the deployed model costs: latency beside the source and the f32 IR, load, memory, and the fit."""
 
 import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import execution, instruction_set, machine, samples, timing, workspace
+from converters import execution, instruction_set, machine, samples, sources, timing, workspace
 from converters.timing import Measured, Subject
 from converters.workspace import SOURCE, Work
 from nearedge.progress import say
@@ -19,7 +19,7 @@ SERVER_MIB = 48
 """What the server takes beside the model: its HTTP parts and requests in flight. Measured: 35 to 45."""
 REQUEST_HEADROOM = 1.1
 LIMIT_HEADROOM = 1.4
-"""Over what was measured: allocators, larger requests and other library builds differ; a limit too near kills the pod."""
+"""Over what was measured: allocators, larger requests and other library builds differ; a limit too near kills."""
 SPOKEN: dict[Framework, str] = {"pytorch": "PyTorch", "onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}
 
 
@@ -58,13 +58,22 @@ def fit(site: Profile, needs: Memory) -> tuple[bool, str]:
 
 
 def subjects(work: Work, f32: Path, deployed: Path, optimization: OptimizationSection) -> list[Subject]:
-    """The three things that are timed."""
+    """The three things that are timed, fed the same samples."""
+    feeds = samples.evaluation(work.description, work.folder).feeds[:TIMED_SAMPLES]
+    ready = [sources.preprocess(work.description, feed) for feed in feeds]
     plain = execution.properties(workspace.runtime(work.profile, "f32"), work.threads)
     chosen = execution.properties(optimization.runtime, work.threads)
     return [
-        Subject("source", "source", work.model, format=work.source.format, description=work.root / SOURCE / FILE_NAME),
-        Subject("f32", "ir", f32, plain),
-        Subject("deployed", "ir", deployed, chosen),
+        Subject(
+            "source",
+            "source",
+            work.model,
+            ready,
+            format=work.source.format,
+            description=work.root / SOURCE / FILE_NAME,
+        ),
+        Subject("f32", "ir", f32, feeds, plain),
+        Subject("deployed", "ir", deployed, feeds, chosen),
     ]
 
 
@@ -77,13 +86,10 @@ def measure(work: Work, seconds: float) -> BenchmarkSection:
     deployed, optimization = work.deployed()
     where = machine.describe(work.profile)
     say(f"timing batch 1 on {where.cpu}: {where.limited_by}")
-    feeds = samples.evaluation(work.description, work.folder).feeds[:TIMED_SAMPLES]
     cores = machine.usable_cores()[-work.threads :]
     limit = instruction_set.limit(work.profile.instruction_set, where.instruction_set)
     with tempfile.TemporaryDirectory() as folder:
-        measured = timing.interleaved(
-            subjects(work, f32, deployed, optimization), feeds, cores, seconds, Path(folder), limit
-        )
+        measured = timing.interleaved(subjects(work, f32, deployed, optimization), cores, seconds, Path(folder), limit)
     needs = memory(measured["deployed"].peak_mib)
     fits, because = fit(work.profile, needs)
     base = measured["source"].p50_ms()

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import convert, execution, instruction_set, proof, quantize, workspace
+from converters import execution, instruction_set, proof, quantize, workspace
+from converters.canonical import canonical
 from converters.metrics import drop
 from converters.samples import Samples
 from converters.thresholds import THRESHOLDS
 from converters.workspace import Work
 from nearedge.errors import GateError
 from nearedge.files import size_of
+from nearedge.release.description import Description
 from nearedge.release.profile import InstructionSet
 from nearedge.release.sections import OutputParity, Precision
 
@@ -48,14 +50,19 @@ def refusal(precision: Precision, site: InstructionSet, here: InstructionSet, ca
     return ""
 
 
-def make(precision: Precision, f32: Path, calibration: Samples | None, folder: Path) -> Path:
-    """Write the IR of that precision to `folder/PRECISION/model.xml`, the same bytes every time."""
+def make(description: Description, precision: Precision, f32: Path, calibration: Samples | None, folder: Path) -> Path:
+    """Write the IR of that precision to `folder/PRECISION/model.xml`, the same bytes every time.
+
+    All but f32 keep what is not quantised in FP16. Raises InputError where NNCF refuses the model.
+    """
+    import openvino
+
     model = execution.read(f32)
     if precision == "int8" and calibration is not None:
-        model = quantize.int8(model, calibration)
+        model = canonical(quantize.int8(model, calibration), description)
     xml = folder / precision / "model.xml"
     xml.parent.mkdir(parents=True)
-    convert.save(model, xml, compress_to_fp16=precision != "f32")
+    openvino.save_model(model, xml, compress_to_fp16=precision != "f32")
     return xml
 
 

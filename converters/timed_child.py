@@ -25,16 +25,19 @@ MOST_LATENCIES = 5000
 
 
 def load_ir(spec: Mapping[str, Any]) -> Predict:
-    """An IR, compiled with the properties of the spec."""
+    """An IR, compiled with the properties of the spec, and fed as a server would: no copy on the way in, one out."""
     import openvino
 
     compiled = openvino.Core().compile_model(spec["model"], "CPU", spec["config"])
-    names = [port.get_any_name() for port in compiled.outputs]
+    inputs = {port.get_any_name(): port for port in compiled.inputs}
+    outputs = {port.get_any_name(): port for port in compiled.outputs}
     request = compiled.create_infer_request()
 
     def predict(feed: Mapping[str, Any]) -> object:
-        found = request.infer(feed)
-        return {name: np.array(found[port]) for name, port in zip(names, compiled.outputs, strict=True)}
+        for name, port in inputs.items():
+            request.set_tensor(port, openvino.Tensor(feed[name], shared_memory=True))
+        request.infer()
+        return {name: np.array(request.get_tensor(port).data) for name, port in outputs.items()}
 
     return predict
 
@@ -54,7 +57,7 @@ def rows_of(path: str) -> list[dict[str, Any]]:
     with np.load(path, allow_pickle=False) as arrays:
         whole = {name: arrays[name] for name in arrays.files}
     count = len(next(iter(whole.values())))
-    return [{name: array[at] for name, array in whole.items()} for at in range(count)]
+    return [{name: np.ascontiguousarray(array[at]) for name, array in whole.items()} for at in range(count)]
 
 
 def timed(predict: Predict, feeds: list[dict[str, Any]], seconds: float) -> list[float]:

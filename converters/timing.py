@@ -27,11 +27,15 @@ WARM_UP_S = 0.15
 
 @dataclass(frozen=True)
 class Subject:
-    """What is timed. `model` is an IR's .xml or the trained model; `config` are OpenVINO's properties."""
+    """What is timed. `model` is an IR's .xml or the trained model; `config` are OpenVINO's properties.
+
+    `feeds` are what it is fed in turn: raw for an IR, preprocessed for a trained model.
+    """
 
     name: str
     kind: Literal["ir", "source"]
     model: Path
+    feeds: Sequence[Feed]
     config: Mapping[str, Any] = field(default_factory=dict)
     format: str = ""
     description: Path | None = None
@@ -118,12 +122,10 @@ def save_feeds(feeds: Sequence[Feed], path: Path) -> None:
 
 
 @contextmanager
-def child(
-    subject: Subject, feeds: Sequence[Feed], cores: Sequence[int], extra: Mapping[str, str], folder: Path
-) -> Iterator[Child]:
+def child(subject: Subject, cores: Sequence[int], extra: Mapping[str, str], folder: Path) -> Iterator[Child]:
     """A child for `subject`, pinned to `cores`; ended with the block. `folder` takes its files."""
     spec = folder / f"{subject.name}.json"
-    save_feeds(feeds, folder / f"{subject.name}.npz")
+    save_feeds(subject.feeds, folder / f"{subject.name}.npz")
     body = {
         "kind": subject.kind,
         "model": str(subject.model),
@@ -164,7 +166,6 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 def interleaved(
     subjects: Sequence[Subject],
-    feeds: Sequence[Feed],
     cores: Sequence[int],
     seconds: float,
     folder: Path,
@@ -176,7 +177,7 @@ def interleaved(
     """
     each = seconds / (REPEATS * len(subjects))
     with ExitStack() as stack:
-        children = [stack.enter_context(child(one, feeds, cores, extra, folder)) for one in subjects]
+        children = [stack.enter_context(child(one, cores, extra, folder)) for one in subjects]
         measured = {}
         for one in children:
             loaded = one.hear()
@@ -192,11 +193,11 @@ def interleaved(
 
 
 def answers_held_to(
-    subject: Subject, feeds: Sequence[Feed], cores: Sequence[int], extra: Mapping[str, str], folder: Path
+    subject: Subject, cores: Sequence[int], extra: Mapping[str, str], folder: Path
 ) -> list[dict[str, Any]]:
-    """An IR's answers to `feeds` from a process with the environment `extra` (a lesser instruction set)."""
+    """An IR's answers to its feeds from a process with the environment `extra` (a lesser instruction set)."""
     path = folder / f"{subject.name}-answers.npz"
-    with child(subject, feeds, cores, extra, folder) as one:
+    with child(subject, cores, extra, folder) as one:
         one.hear()
         one.tell(do="answer", path=str(path))
     with np.load(path, allow_pickle=False) as arrays:

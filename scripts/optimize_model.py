@@ -63,7 +63,7 @@ class Study:
     def make(self, precision: Precision) -> Made:
         """Make one candidate and judge it."""
         say(f"{precision}: made and judged on {self.evaluation.rows} samples")
-        xml = candidates.make(precision, self.f32, self.calibration, self.folder)
+        xml = candidates.make(self.work.description, precision, self.f32, self.calibration, self.folder)
         return candidates.judge(self.work, precision, xml, self.f32, self.evaluation, self.before)
 
     def refusal(self, precision: Precision) -> str:
@@ -73,20 +73,20 @@ class Study:
 
     def time(self, made: Sequence[Made]) -> dict[str, Measured]:
         """Time the candidates in turns, as the site would run them."""
-        threads = self.work.threads
+        threads, feeds = self.work.threads, self.evaluation.feeds[:TIMED_SAMPLES]
         subjects = [
             timing.Subject(
                 one.precision,
                 "ir",
                 one.xml,
+                feeds,
                 execution.properties(works.runtime(self.work.profile, one.precision), threads),
             )
             for one in made
         ]
         cores = machine.usable_cores()[-threads:]
         limit = instruction_set.limit(self.work.profile.instruction_set, instruction_set.here())
-        feeds = self.evaluation.feeds[:TIMED_SAMPLES]
-        return timing.interleaved(subjects, feeds, cores, SECONDS, self.folder, limit)
+        return timing.interleaved(subjects, cores, SECONDS, self.folder, limit)
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,9 @@ def held_to_avx2(subject: Subject, feeds: list[samples.Feed]) -> list[dict[str, 
     """
     config = {**execution.properties(subject.runtime, 1), "INFERENCE_PRECISION_HINT": "f32"}
     extra = instruction_set.limit("avx2", instruction_set.here())
-    one = timing.Subject("golden", "ir", subject.xml, config)
+    one = timing.Subject("golden", "ir", subject.xml, feeds, config)
     with tempfile.TemporaryDirectory() as folder:
-        return timing.answers_held_to(one, feeds, machine.usable_cores()[-1:], extra, Path(folder))
+        return timing.answers_held_to(one, machine.usable_cores()[-1:], extra, Path(folder))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

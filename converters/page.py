@@ -1,0 +1,59 @@
+"""The parts a report page is made of; `report_html` and `report_markdown` render them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure that matters, with what it is and what it means. `good` is None where there is nothing to judge."""
+
+    name: str
+    value: str
+    meaning: str
+    good: bool | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the columns after the first `text_columns` hold figures. `marked` rows are the chosen ones."""
+
+    title: str
+    note: str
+    heads: list[str]
+    rows: list[list[str]]
+    text_columns: int
+    marked: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar: its length is `value` over the largest one's."""
+
+    name: str
+    detail: str
+    value: float
+    label: str
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar chart."""
+
+    title: str
+    note: str
+    bars: list[Bar]
+
+
+Block = Table | Bars
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole of it."""
+
+    title: str
+    lead: str
+    headlines: Sequence[Headline]
+    blocks: Sequence[Block]

@@ -1,0 +1,154 @@
+"""A small real release in a workspace: digits in three channels, an ONNX model with real accuracy, its f32 IR."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+CLASSES, FILTERS, TRAINED = 10, 6, 1200
+MEAN, SCALE = [8.0, 2.0, 12.0], [8.0, 4.0, 6.0]
+MODEL_YAML = f"""
+schema: 1
+name: digits
+source: {{path: model.onnx}}
+inputs:
+  - {{name: image, shape: [-1, 3, 8, 8], dtype: FP32, layout: NCHW, preprocessing: {{mean: {MEAN}, scale: {SCALE}}}}}
+outputs:
+  - name: logits
+  - name: probabilities
+data: {{path: data.npz, labels: label, calibration: [0, {TRAINED}], evaluation: [{TRAINED}, 1500]}}
+metric: {{name: accuracy, output: logits, allowed_drop: 0.01}}
+target: {{profile: microshift-small}}
+golden: {{rows: [{TRAINED}, 1500], count: 8}}
+"""
+
+
+def pictures():
+    """Scikit-learn's digits, shuffled, as three channels that differ: [rows, 3, 8, 8] of 0 to 16, and labels."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    grey = digits.images[order].astype(np.float32)
+    return np.stack([grey, grey[:, ::-1] / 2, 16 - grey[:, :, ::-1] / 4], axis=1), digits.target[order].astype(np.int64)
+
+
+def features(images, kernel):
+    """Relu of a 3x3 convolution without padding: [rows, FILTERS * 36]."""
+    normal = (images - np.reshape(MEAN, (3, 1, 1))) / np.reshape(SCALE, (3, 1, 1))
+    windows = np.lib.stride_tricks.sliding_window_view(normal, (3, 3), axis=(2, 3))
+    return np.maximum(np.einsum("nchwij,fcij->nfhw", windows, kernel), 0).reshape(len(images), -1)
+
+
+def trained(seed):
+    """A random convolution, and a linear layer fitted to it by ridge regression."""
+    images, labels = pictures()
+    kernel = np.random.default_rng(seed).normal(0, 0.3, (FILTERS, 3, 3, 3))
+    found = features(images[:TRAINED], kernel)
+    found = np.hstack([found, np.ones((TRAINED, 1))])
+    wanted = np.where(np.eye(CLASSES)[labels[:TRAINED]] > 0, 10.0, -1.0)
+    weights = np.linalg.solve(found.T @ found + 10 * np.eye(found.shape[1]), found.T @ wanted)
+    return SimpleNamespace(kernel=kernel, weights=weights[:-1], bias=weights[-1])
+
+
+def onnx_model(weights, path):
+    """Convolution, Relu, Flatten, Gemm, and a Softmax as the second output."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    arrays = {"kernel": weights.kernel, "weights": weights.weights, "bias": weights.bias}
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["conv"]),
+        helper.make_node("Relu", ["conv"], ["relu"]),
+        helper.make_node("Flatten", ["relu"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "digits",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", CLASSES]) for name in ("logits", "probabilities")],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def write_ir(workspace, model):
+    """`model` as the workspace's f32 IR, with the section that convert-model writes."""
+    import openvino
+
+    from converters import convert
+    from nearedge.files import sha256_file, size_of
+    from nearedge.release import sections
+
+    folder = workspace / "ir" / "f32"
+    folder.mkdir(parents=True, exist_ok=True)
+    convert.save(model, folder)
+    inputs, outputs = convert.specs(model, "model")
+    section = sections.ConversionSection(
+        openvino=openvino.__version__, inputs=inputs, outputs=outputs,
+        xml_sha256=sha256_file(folder / "model.xml"), bin_sha256=sha256_file(folder / "model.bin"),
+        size_bytes=size_of(folder), seconds=0.1,
+    )  # fmt: skip
+    sections.write(workspace, section)
+
+
+def fetched(workspace, seed=0):
+    """What fetch-model leaves: model.yaml, the model, the data and the section."""
+    from nearedge.files import sha256_file
+    from nearedge.release import sections
+
+    folder = workspace / "source"
+    folder.mkdir(parents=True)
+    (folder / "model.yaml").write_text(MODEL_YAML)
+    images, labels = pictures()
+    np.savez(folder / "data.npz", image=images, label=labels)
+    onnx_model(trained(seed), folder / "model.onnx")
+    section = sections.SourceSection(
+        name="digits", version="1", format="onnx", framework="onnx", sha256=sha256_file(folder / "model.onnx"),
+        size_bytes=(folder / "model.onnx").stat().st_size, description_sha256="0" * 64,
+        data_sha256=sha256_file(folder / "data.npz"), origin="here",
+    )  # fmt: skip
+    sections.write(workspace, section)
+
+
+@pytest.fixture(scope="session")
+def digits_release(tmp_path_factory):
+    """A workspace after fetch-model and convert-model; not to be changed."""
+    from converters import convert, telemetry
+    from nearedge.release import description
+
+    telemetry.off()
+    workspace = tmp_path_factory.mktemp("release")
+    fetched(workspace)
+    described = description.read(workspace / "source" / "model.yaml")
+    write_ir(workspace, convert.convert(workspace / "source" / "model.onnx", "onnx", described))
+    return workspace
+
+
+@pytest.fixture
+def release(digits_release, tmp_path):
+    """A copy of that workspace, to be used and damaged."""
+    return shutil.copytree(digits_release, tmp_path / "release")
+
+
+@pytest.fixture
+def rewrite_ir():
+    """The function that puts another f32 IR into a workspace, as a wrong conversion would."""
+    return write_ir
+
+
+@pytest.fixture
+def edit_yaml():
+    """A function that replaces text in a workspace's model.yaml; the text has to be there."""
+
+    def edit(workspace: Path, before: str, after: str) -> None:
+        path = workspace / "source" / "model.yaml"
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+    return edit
