@@ -127,7 +127,7 @@ class Unpacking:
                     raise UnsupportedError(f"{self.name}: is encrypted; give it without a password")
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise self.fault(member.filename, "is a link or a device; pack the file itself")
-                if member.is_dir():
+                if member.filename.endswith("/"):
                     self.folder(member.filename)
                     continue
                 with self.readable(archive, member) as stream:
@@ -165,7 +165,7 @@ class Unpacking:
         """Write one file, counting what really comes out."""
         path = self.safe(name)
         if path in self.files or path in self.folders:
-            raise self.fault(name, "comes twice")
+            raise self.fault(name, "comes twice" if path.name else "is no name of a file")
         self.grow(path.parent)
         self.files.add(path)
         target = self.into / path

@@ -57,9 +57,8 @@ def resources(record: Record, profile: Profile) -> Resources:
 
 def fits_twice(share: Resources, profile: Profile) -> bool:
     """Whether a second pod fits beside the first on the node, with what the platform takes set aside."""
-    memory_left = profile.node.memory_mib - profile.platform.memory_mib
-    cpu_left_m = (profile.node.cpu - profile.platform.cpu) * 1000
-    return 2 * share.memory_limit_mib <= memory_left and 2 * share.cpu_request_m <= cpu_left_m
+    memory_mib, cpu_m = left(profile)
+    return 2 * share.memory_limit_mib <= memory_mib and 2 * share.cpu_request_m <= cpu_m
 
 
 def rollout(share: Resources, profile: Profile) -> tuple[Object, str]:
@@ -67,11 +66,16 @@ def rollout(share: Resources, profile: Profile) -> tuple[Object, str]:
     if fits_twice(share, profile):
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
         return strategy, f"the next pod starts beside the old one: two fit profile {profile.name}"
-    return (
-        {"type": "Recreate"},
-        f"no answers while the next pod starts: two do not fit profile {profile.name} "
-        f"({2 * share.memory_limit_mib} MiB needed, {profile.node.memory_mib - profile.platform.memory_mib} there)",
-    )
+    left_mib, left_m = left(profile)
+    needed = f"{2 * share.memory_limit_mib} MiB and {2 * share.cpu_request_m}m needed"
+    note = f"no answers while the next pod starts: two do not fit profile {profile.name}"
+    return {"type": "Recreate"}, f"{note} ({needed}, {left_mib} MiB and {left_m}m there)"
+
+
+def left(profile: Profile) -> tuple[int, int]:
+    """What the platform leaves of a node: memory in MiB, CPU in thousandths of a core."""
+    cpu_m = round((profile.node.cpu - profile.platform.cpu) * 1000)
+    return profile.node.memory_mib - profile.platform.memory_mib, cpu_m
 
 
 def labels(record: Record) -> dict[str, str]:
@@ -157,10 +161,12 @@ def probe(what: str, period_s: int, failures: int) -> Object:
 
 
 def service(record: Record) -> Object:
-    """The model's address inside the cluster."""
+    """The model's address inside the cluster. A Service's name has to begin with a letter (RFC 1035), unlike others."""
+    name = record.identity.name
+    head = {"name": name if name[0].isalpha() else f"model-{name}", "labels": labels(record)}
     ports = [{"name": "http", "port": PORT, "targetPort": "http", "appProtocol": "http"}]
     spec = {"type": "ClusterIP", "selector": selector(record), "ports": ports}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata(record), "spec": spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": head, "spec": spec}
 
 
 def service_account(record: Record) -> Object:

@@ -42,6 +42,10 @@ def locate(reference: str, source: Path | None, scratch: Path, access: Access) -
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise UnsupportedError(f"{scheme}://: models are not fetched from there; give a path or one of {known}")
+    try:
+        _ = urlsplit(reference).port
+    except ValueError as error:
+        raise InputError(f"model: is no URL ({error})") from error
     return SCHEMES[scheme](reference, scratch, access)
 
 
