@@ -70,7 +70,7 @@ def of_pickle(path: Path, file: BinaryIO, pickles: int = PICKLES_OF_OLD_FORMAT) 
     """
     if all(_only_weights(name) for name in globals_of(file, pickles)):
         return InputError(
-            f"{path}: holds weights (a state_dict) and no model to convert; load them into the module, then {SAVE_TORCH}"
+            f"{path}: holds weights (a state_dict) and no model to convert; load them into the module and {SAVE_TORCH}"
         )
     return UnsupportedError(
         f"{path}: a pickled Python object, which could run any code when it is loaded and is never opened; {SAVE_TORCH}"

@@ -19,26 +19,27 @@ ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = (5, 10), (6, 11)
 TENSOR_EXTERNAL, ENTRY_KEY, ENTRY_VALUE = 13, 1, 2
 
 
-def of(path: Path, form: Format) -> list[Path]:
-    """The files that the model needs besides `path`, sorted.
-
-    Raises InputError where one is missing or leads out of the model's folder.
-    """
-    found = [inside(path.parent, name) for name in names(path, form)]
-    for file in found:
-        if not file.is_file():
-            raise InputError(f"{path}: its external data {file.name} are missing; put the file beside the model")
-    return found
-
-
 def names(path: Path, form: Format) -> list[str]:
-    """The names of those files relative to the model's folder, sorted; whether they are there is not looked at."""
+    """The files that the model needs besides `path`, relative to its folder, sorted; they need not be there yet.
+
+    Raises InputError where one leads out of the model's folder.
+    """
     if form == "openvino-ir":
         return [path.with_suffix(".bin").name]
     if form != "onnx":
         return []
     with wire.mapped(path) as view:
-        return sorted(set(_locations(view)))
+        found = sorted(set(_locations(view)))
+    for name in found:
+        inside(path.parent, name)
+    return found
+
+
+def check(path: Path, form: Format) -> None:
+    """Raise InputError where a file that the model needs is missing or leads out of its folder."""
+    for name in names(path, form):
+        if not (path.parent / name).is_file():
+            raise InputError(f"{path}: it needs {name}, which is missing; put that file beside the model")
 
 
 def _locations(view: memoryview) -> Iterator[str]:

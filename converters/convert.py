@@ -8,9 +8,9 @@ from converters import openvino_source, pytorch, tensorflow_source
 from converters.canonical import canonical
 from converters.datatypes import TO_OPENVINO, fed_to_model, from_openvino
 from converters.openvino_source import shape_of, signature_of
-from converters.refusal import explained
+from converters.refusal import essence, explained
 from converters.signature import match_inputs, match_outputs
-from nearedge.errors import UnsupportedError
+from nearedge.errors import MachineError, UnsupportedError
 from nearedge.release.description import Description, Input
 from nearedge.release.sections import Format, TensorSpec
 
@@ -45,10 +45,25 @@ def convert(path: Path, form: Format, description: Description) -> Any:  # noqa:
 
 
 def save(model: Any, folder: Path) -> None:  # noqa: ANN401  # openvino.Model
-    """Write `model.xml` and `model.bin` into `folder`, with the weights as they are."""
+    """Write `model.xml` and `model.bin` into `folder`, with the weights as they are.
+
+    Raises MachineError where they cannot be written: OpenVINO says only that its stream failed.
+    """
     import openvino as ov
 
-    ov.save_model(model, folder / XML, compress_to_fp16=False)
+    try:
+        ov.save_model(model, folder / XML, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise MachineError(
+            f"{folder}: the IR cannot be written ({essence(str(error))}); is the disk full or a limit reached?"
+        ) from error
+
+
+def version() -> str:
+    """OpenVINO's version, such as `2026.4.1`."""
+    import openvino as ov
+
+    return str(ov.get_version()).partition("-")[0]
 
 
 def specs(model: Any, what: str) -> tuple[list[TensorSpec], list[TensorSpec]]:  # noqa: ANN401  # openvino.Model

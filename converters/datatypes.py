@@ -1,7 +1,5 @@
 """Open Inference Protocol's names of element types, and what numpy, OpenVINO and the frameworks call them."""
 
-from typing import cast
-
 from nearedge.errors import UnsupportedError
 from nearedge.release.description import Datatype
 
@@ -33,7 +31,7 @@ def from_framework(name: str, what: str) -> Datatype:
 
 def fed_to_model(datatype: Datatype, preprocessed: bool) -> Datatype:
     """What the model itself is fed where clients send `datatype`: preprocessing turns whole numbers into FP32."""
-    return cast(Datatype, "FP32") if preprocessed and datatype not in FLOATS else datatype
+    return "FP32" if preprocessed and datatype not in FLOATS else datatype
 
 
 def _known(datatype: Datatype | None, name: str, what: str) -> Datatype:

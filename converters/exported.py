@@ -42,10 +42,10 @@ TARGETS = re.compile(
 PLAIN = re.compile(r"[\w.:+-]*")
 VALUE = re.compile(r"[^'\"\\\n\r{}]*")
 SYMBOL = re.compile(r"[a-z]{1,4}_?\d+")
-FUNCTIONS = frozenset(
-    "Symbol Integer Float Rational Add Mul Pow Abs Max Min Mod floor ceiling oo int_oo true false Eq Ne Lt Le Gt Ge And "
-    "Or Not FloorDiv ModularIndexing Where PythonMod CleanDiv CeilToInt FloorToInt CeilDiv LShift RShift PowByNatural "
-    "FloatPow FloatTrueDiv IntTrueDiv TruncToFloat TruncToInt RoundToInt RoundDecimal ToFloat Identity".split()
+FUNCTIONS = re.compile(
+    r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Abs|Max|Min|Mod|floor|ceiling|oo|int_oo|true|false|Eq|Ne|Lt|Le|Gt|Ge"
+    r"|And|Or|Not|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift"
+    r"|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|Identity"
 )
 NODES = (
     ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.keyword,
@@ -173,7 +173,7 @@ def _harmless(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name)
     if isinstance(node, ast.Name):
-        return node.id in FUNCTIONS or SYMBOL.fullmatch(node.id) is not None
+        return FUNCTIONS.fullmatch(node.id) is not None or SYMBOL.fullmatch(node.id) is not None
     if isinstance(node, ast.Constant):
         return isinstance(node.value, bool | int | float) or (
             isinstance(node.value, str) and SYMBOL.fullmatch(node.value) is not None

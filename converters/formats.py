@@ -62,13 +62,13 @@ def _folder(path: Path) -> Format:
         )
     try:
         signatures_of(path)
-    except (wire.Damaged, ValueError) as error:
+    except (wire.DamagedError, ValueError) as error:
         raise InputError(f"{path / 'saved_model.pb'}: damaged or truncated; export the model again") from error
     return "savedmodel"
 
 
 def signatures_of(folder: Path) -> list[str]:
-    """The names of a SavedModel's signatures, such as serving_default. Raises wire.Damaged."""
+    """The names of a SavedModel's signatures, such as serving_default. Raises wire.DamagedError."""
     with wire.mapped(folder / "saved_model.pb") as view:
         graphs = [field for field in wire.fields(view) if field.number == SAVED_META_GRAPH]
         return [
@@ -87,7 +87,7 @@ def _by_magic(path: Path, head: bytes) -> Format | None:
         return "tflite"
     if head.startswith(HDF5):
         raise UnsupportedError(
-            f"{path}: an HDF5 file, as Keras saves .h5; load it with Keras and write a SavedModel with model.export(dir)"
+            f"{path}: HDF5, as Keras saves .h5; load it with Keras, then write a SavedModel with model.export(dir)"
         )
     if head.startswith(PICKLE) and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         with path.open("rb") as file:
@@ -100,8 +100,6 @@ def _by_text(path: Path, head: bytes) -> Format | None:
     if b"\0" in head:
         return None
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"<net" in head:
-        if not path.with_suffix(".bin").is_file():
-            raise InputError(f"{path}: OpenVINO IR without its weights; put {path.stem}.bin beside it")
         return "openvino-ir"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut off
@@ -117,7 +115,7 @@ def _by_fields(path: Path, head: bytes, size: int) -> Format:
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{" and 2 <= length <= size - 8:
         raise InputError(
-            f"{path}: safetensors, which hold weights and no model to convert; load them into the module, then "
+            f"{path}: safetensors, which hold weights and no model to convert; load them into the module and "
             f"{archive.SAVE_TORCH}"
         )
     with wire.mapped(path) as view:
@@ -148,6 +146,6 @@ def _is_node(view: memoryview, field: wire.Field) -> bool:
         return False
     try:
         inner = [one.number for one in wire.fields(view, field.start, field.end)]
-    except wire.Damaged:
+    except wire.DamagedError:
         return False
     return inner[:2] == [NODE_NAME, NODE_OP]

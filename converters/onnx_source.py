@@ -20,7 +20,7 @@ def open_onnx(path: Path, threads: int | None) -> Opened:
     """An ONNX model to run. Raises InputError or UnsupportedError where onnxruntime refuses it."""
     import onnxruntime
 
-    companions.of(path, "onnx")
+    companions.check(path, "onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     if threads is not None:

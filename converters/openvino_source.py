@@ -16,7 +16,7 @@ def read(path: Path, form: Format) -> Any:  # noqa: ANN401  # openvino.Model
     """The ov.Model of a file, as it is. Raises InputError or UnsupportedError where OpenVINO refuses it."""
     import openvino as ov
 
-    companions.of(path, form)
+    companions.check(path, form)
     with explained(path, "OpenVINO cannot convert it"):
         if form == "openvino-ir":
             return ov.Core().read_model(path)

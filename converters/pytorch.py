@@ -158,7 +158,7 @@ def _runner(call: Any, path: Path, threads: int | None) -> Run:  # noqa: ANN401 
 
     def run(feed: Sequence[Array]) -> list[Array]:
         with torch.inference_mode(), explained(path, "PyTorch cannot run it on these inputs"):
-            result = call(*(torch.from_numpy(np.require(array, requirements="CW")) for array in feed))
+            result = call(*(torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in feed))
         return [tensor.numpy() for tensor in _flat(result, path)]
 
     return run

@@ -9,8 +9,8 @@ from typing import Any
 
 from converters import formats
 from converters.datatypes import from_framework
-from converters.openvino_source import read, signature_of
 from converters.opened import Array, Opened
+from converters.openvino_source import read, signature_of
 from converters.refusal import explained
 from converters.signature import Signature, Tensor
 from nearedge.errors import InputError

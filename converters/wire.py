@@ -15,7 +15,7 @@ FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 LONGEST_VARINT = 10
 
 
-class Damaged(ValueError):
+class DamagedError(ValueError):
     """The bytes are no protobuf message, or end before it does. `number` is the field that did not fit, 0 if none."""
 
     def __init__(self, number: int = 0) -> None:
@@ -38,33 +38,36 @@ class Field:
 @contextmanager
 def mapped(path: Path) -> Iterator[memoryview]:
     """The bytes of a file that is not empty, read only as they are looked at."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as region:
-        with memoryview(region) as view:
-            yield view
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as region,
+        memoryview(region) as view,
+    ):
+        yield view
 
 
 def varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
-    """The varint at `at` and where it ends. Raises Damaged where it does not end before `end`."""
+    """The varint at `at` and where it ends. Raises DamagedError where it does not end before `end`."""
     value = 0
     for index in range(LONGEST_VARINT):
         if at + index >= end:
-            raise Damaged
+            raise DamagedError
         byte = view[at + index]
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, at + index + 1
-    raise Damaged
+    raise DamagedError
 
 
 def fields(view: memoryview, start: int = 0, end: int | None = None) -> Iterator[Field]:
-    """The fields of the message in `view[start:end]`, in order. Raises Damaged at the first that does not fit."""
+    """The fields of the message in `view[start:end]`, in order. Raises DamagedError at the first that does not fit."""
     end = len(view) if end is None else end
     at = start
     while at < end:
         key, at = varint(view, at, end)
         number, wire = key >> 3, key & 7
         if number == 0 or wire not in (VARINT, BYTES, *FIXED_SIZES):
-            raise Damaged(number)
+            raise DamagedError(number)
         value = 0
         if wire == VARINT:
             value, stop = varint(view, at, end)
@@ -74,18 +77,18 @@ def fields(view: memoryview, start: int = 0, end: int | None = None) -> Iterator
         else:
             stop = at + FIXED_SIZES[wire]
         if stop > end:
-            raise Damaged(number)
+            raise DamagedError(number)
         yield Field(number, wire, value, at, stop)
         at = stop
 
 
-def scan(view: memoryview) -> tuple[list[Field], Damaged | None]:
+def scan(view: memoryview) -> tuple[list[Field], DamagedError | None]:
     """All fields before the first damage, and the damage; the field that did not fit is among them, without bytes."""
     seen: list[Field] = []
     try:
         for field in fields(view):
             seen += [field]
-    except Damaged as error:
+    except DamagedError as error:
         if error.number:
             seen.append(Field(error.number, BYTES, 0, 0, 0))
         return seen, error

@@ -1,0 +1,33 @@
+"""How many outputs a model has where its file does not say: found by converting it."""
+
+from pathlib import Path
+
+from converters import openvino_source, pytorch
+from converters.signature import Signature, Tensor
+from nearedge.errors import UnsupportedError
+from nearedge.release.description import Description, Input, Output, Source
+from nearedge.release.sections import Format
+
+
+def outputs(path: Path, form: Format, signature: Signature) -> tuple[Tensor, ...]:
+    """The outputs of `signature`, whose inputs are complete; those of the converted model where it has none.
+
+    A TorchScript module that gives a list or a dict has a number of outputs that only its graph tells.
+    """
+    if signature.outputs is not None:
+        return signature.outputs
+    if form != "torchscript":
+        raise UnsupportedError(f"{path}: a {form} model that does not tell its outputs cannot be described")
+    description = Description(
+        schema=1,
+        name="probe",
+        source=Source(path=path.name),
+        inputs=[
+            Input(name=tensor.name, shape=list(tensor.shape or ()), dtype=tensor.datatype or "FP32")
+            for tensor in signature.inputs
+        ],
+        outputs=[Output(name="unknown")],
+    )
+    model, _ = pytorch.convert_scripted(path, description)
+    found = openvino_source.signature_of(model, path).outputs or ()
+    return tuple(Tensor("", tensor.datatype, tensor.shape) for tensor in found)
