@@ -1,8 +1,10 @@
 """Starting a program with its output in a log, and stopping it with everything it started."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,8 @@ class Container:
     """One step or sidecar with every substitution done.
 
     Paths in `args` and `env` are paths of this machine; a container engine mounts `folders` under the same paths.
-    `folders` are also where DIR of an image `oci:DIR:tag` is looked for. `command` is empty for the image's own entrypoint.
+    `folders` are also where DIR of an image `oci:DIR:tag` is looked for. An empty `command` means the image's own
+    entrypoint.
     """
 
     name: str
@@ -44,19 +47,37 @@ class Running:
 
     def stop(self, grace_s: float = GRACE_S) -> int:
         """SIGTERM to the whole tree, SIGKILL to what is left of it after `grace_s` seconds; the exit status."""
-        tree = self.tree()
-        send(tree, signal.SIGTERM)
-        _, alive = psutil.wait_procs(tree, timeout=grace_s)
-        send(alive, signal.SIGKILL)
+        deadline = time.monotonic() + grace_s
+        others = self.others()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        send(others, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(grace_s)
+        psutil.wait_procs(others, timeout=max(0.0, deadline - time.monotonic()))
+        others = [*others, *self.others()]
+        if self.process.poll() is None:
+            self.process.kill()
+        send(others, signal.SIGKILL)
         return self.wait()
 
-    def tree(self) -> list[psutil.Process]:
-        """The process and all its descendants that still run."""
-        try:
-            leader = psutil.Process(self.process.pid)
-            return [leader, *leader.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+    def clean_up(self) -> None:
+        """Kill what the program left running when it ended, as the end of a container's first process does."""
+        send(self.others(), signal.SIGKILL)
+
+    def others(self) -> list[psutil.Process]:
+        """All other processes that the program started: its descendants, and whoever is still in its session."""
+        found: dict[int, psutil.Process] = {}
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self.process.poll() is None:
+                leader = psutil.Process(self.process.pid)
+                found = {child.pid: child for child in leader.children(recursive=True)}
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError):
+                if os.getsid(process.pid) == self.process.pid:
+                    found[process.pid] = process
+        found.pop(self.process.pid, None)
+        return list(found.values())
 
 
 def send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -88,5 +109,5 @@ def start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, log: Pa
 
 
 def environment() -> dict[str, str]:
-    """This process' environment, which steps on our images start from."""
+    """The environment of this process, which steps on our images start from."""
     return dict(os.environ)
