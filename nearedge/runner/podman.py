@@ -42,13 +42,20 @@ class ContainerRunning(Running):
 
     def stop(self, grace_s: float = GRACE_S) -> int:
         """SIGTERM to the container, SIGKILL after `grace_s` seconds, then podman itself; the exit status."""
-        if self.process.poll() is None:
-            podman("stop", "--ignore", f"--time={max(0, round(grace_s))}", self.name, timeout_s=grace_s + PROBE_S)
-            try:
-                return self.wait(grace_s)
-            except subprocess.TimeoutExpired:
-                podman("rm", "--force", "--ignore", self.name, timeout_s=PROBE_S)
-        return super().stop(grace_s)
+        if self.process.poll() is not None:
+            return self.wait()
+        podman("stop", "--ignore", f"--time={max(0, round(grace_s))}", self.name, timeout_s=grace_s + PROBE_S)
+        try:
+            return self.wait(1.0)
+        except subprocess.TimeoutExpired:  # podman was about to create the container when we told it to stop
+            self.remove()
+            status = super().stop(1.0)
+            self.remove()
+            return status
+
+    def remove(self) -> None:
+        """Kill and remove the container, where there is one."""
+        podman("rm", "--force", "--ignore", "--time=0", self.name, timeout_s=PROBE_S)
 
 
 def podman(*arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:

@@ -27,6 +27,7 @@ ORDER: tuple[Backend, ...] = ("podman", "chroot", "process")
 ORDER_VARIABLE = "NEAREDGE_SIDECAR_BACKEND_ORDER"
 CACHE = Path(".nearedge/images")
 LOOPBACK = {"NEAREDGE_HOST": "127.0.0.1"}
+NO_DRAIN = {"NEAREDGE_DRAIN_SECONDS": "0"}  # there is no load balancer that would still send requests
 MODELS_VARIABLE = "NEAREDGE_MODELS"
 OUR_COMMAND = ("-m", "serving_image")
 PLAIN_USER = 1001
@@ -54,7 +55,7 @@ def start(container: Container, order: Sequence[str] | None = None, cache: Path 
     Raises InputError for a bad or hostile image, OutsideError where podman cannot pull it, UnsupportedError where
     nothing here can run it, UsageError for an unknown name in `order`.
     """
-    container = replace(container, env={**container.env, **LOOPBACK})
+    container = replace(container, env={**NO_DRAIN, **container.env, **LOOPBACK})
     image = find_layout(container)
     reasons = []
     for backend in chosen(order):
