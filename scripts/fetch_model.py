@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters import companions, formats
+from nearedge.delivery import access as registry
 from nearedge.delivery import deployed, git
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Collected, collect
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(
-    workspace: Path, model: str, source: Path | None, access: Access, known_as: Deployed, sha256: str = ""
+    workspace: Path, model: str, source: Path | None, reach: Access, known_as: Deployed, sha256: str = ""
 ) -> SourceSection:
     """Fill `workspace/source` and write the section; what an earlier run left is removed first.
 
@@ -82,14 +83,14 @@ def run(
     """
     clear(workspace)
     with tempfile.TemporaryDirectory(prefix="nearedge-fetch-") as scratch:
-        place = locate(model, source, Path(scratch), access)
+        place = locate(model, source, Path(scratch), reach)
         with new_directory(workspace / SOURCE) as into:
-            collected = collect(place, into, belonging, access.max_bytes)
+            collected = collect(place, into, belonging, reach.max_bytes)
             check_sha256(collected, sha256)
             profile = collected.description.target.profile
             read_profile(profile, into)
             form = formats.recognise(collected.model)
-    fetch_previous(workspace, collected.description.name, access.git, known_as)
+    fetch_previous(workspace, collected.description.name, reach.repository, known_as)
     section = SourceSection(
         name=collected.description.name,
         version=collected.description.version,
@@ -160,15 +161,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     def action() -> None:
-        access = Access(
+        reach = Access(
             max_bytes=options.max_bytes,
-            git=git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle),
-            dockerconfig=options.dockerconfig,
-            plain_http=options.plain_http,
+            repository=git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle),
+            registry=registry.Access(options.ca_bundle, options.dockerconfig, options.plain_http),
             web=Client(options.ca_bundle),
         )
         known_as = Deployed(options.git_url, options.git_branch)
-        section = run(options.workspace, options.model, options.source, access, known_as, options.sha256)
+        section = run(options.workspace, options.model, options.source, reach, known_as, options.sha256)
         images = {kind: getattr(options, f"step_image_{kind}") for kind in STEP_IMAGES}
         write_results(
             options,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from nearedge.delivery import git
+from nearedge.delivery import access, git
 from nearedge.delivery.archives import Limits, extract, is_archive
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Place, find_description
@@ -20,16 +20,15 @@ SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Access:
-    """What reaches the outside: folders with credentials (None: unbound), plain http to registries, the size cap."""
+    """What reaches the outside: git, registries and web servers, and the cap on what is brought, in bytes."""
 
     max_bytes: int
-    git: git.Access = field(default_factory=git.Access)
-    dockerconfig: Path | None = None
-    plain_http: bool = False
+    repository: git.Access = field(default_factory=git.Access)
+    registry: access.Access = field(default_factory=access.Access)
     web: Client = field(default_factory=Client)
 
 
-def locate(reference: str, source: Path | None, scratch: Path, access: Access) -> Place:
+def locate(reference: str, source: Path | None, scratch: Path, reach: Access) -> Place:
     """Where model.yaml is; what is not on this machine is brought to the empty folder `scratch`.
 
     `source` is the workspace that paths are relative to. Raises InputError, UnsupportedError for a scheme we do not
@@ -37,7 +36,7 @@ def locate(reference: str, source: Path | None, scratch: Path, access: Access) -
     """
     found = SCHEME.match(reference)
     if found is None:
-        return local(reference, source, scratch, access)
+        return local(reference, source, scratch, reach)
     scheme = found[1].lower()
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
@@ -46,31 +45,31 @@ def locate(reference: str, source: Path | None, scratch: Path, access: Access) -
         _ = urlsplit(reference).port
     except ValueError as error:
         raise InputError(f"model: is no URL ({error})") from error
-    return SCHEMES[scheme](reference, scratch, access)
+    return SCHEMES[scheme](reference, scratch, reach)
 
 
-def local(reference: str, source: Path | None, scratch: Path, access: Access) -> Place:
+def local(reference: str, source: Path | None, scratch: Path, reach: Access) -> Place:
     """A model.yaml, a folder or an archive in the workspace `source`."""
     if source is None:
         raise InputError(f"model {reference!r} is a path, and no workspace source is bound; bind it or give a URL")
     path = inside(source, reference)
     if path.is_file() and is_archive(path):
-        return unpacked(path, reference, scratch, access)
+        return unpacked(path, reference, scratch, reach)
     if not path.exists():
         raise InputError(f"{reference}: no such file in the workspace source; `nearedge init MODEL` writes one")
     root = source.resolve()
     return Place(root, find_description(root, str(path.relative_to(root)), reference), reference)
 
 
-def unpacked(archive: Path, origin: str, scratch: Path, access: Access) -> Place:
+def unpacked(archive: Path, origin: str, scratch: Path, reach: Access) -> Place:
     """A model.yaml at the top of a tar or zip, or in the only folder there."""
     root = scratch / "unpacked"
     root.mkdir()
-    extract(archive, root, Limits(access.max_bytes))
+    extract(archive, root, Limits(reach.max_bytes))
     return Place(root, find_description(root, "", origin), origin)
 
 
-def from_git(reference: str, scratch: Path, access: Access) -> Place:
+def from_git(reference: str, scratch: Path, reach: Access) -> Place:
     """`git+URL[@ref][#subpath]`, one commit deep. The origin names the commit.
 
     The ref is what follows the last `@` of the URL's path; a branch, a tag or a whole commit id.
@@ -83,10 +82,10 @@ def from_git(reference: str, scratch: Path, access: Access) -> Place:
     subpath = unquote(parts.fragment)
     root = scratch / "clone"
     root.mkdir()
-    with git.session(access.git) as client:
+    with git.session(reach.repository) as client:
         commit = checkout(client, url, ref, root)
-    if size_of(root) > access.max_bytes:
-        raise InputError(f"{git.without_credentials(url)}: the repository is more than max-bytes {access.max_bytes}")
+    if size_of(root) > reach.max_bytes:
+        raise InputError(f"{git.without_credentials(url)}: the repository is more than max-bytes {reach.max_bytes}")
     origin = f"git+{git.without_credentials(url)}@{commit}" + (f"#{subpath}" if subpath else "")
     return Place(root, find_description(root, subpath, origin), origin)
 
@@ -109,7 +108,7 @@ def checkout(client: git.Git, url: str, ref: str, into: Path) -> str:
     return client.run("rev-parse", "HEAD", at=into).strip()
 
 
-def from_web(reference: str, scratch: Path, access: Access) -> Place:
+def from_web(reference: str, scratch: Path, reach: Access) -> Place:
     """An http(s) URL of an archive, or of a model.yaml whose model and data are fetched relative to it."""
     url = urlsplit(reference)._replace(fragment="").geturl()
     root = scratch / "web"
@@ -117,12 +116,12 @@ def from_web(reference: str, scratch: Path, access: Access) -> Place:
     origin = git.without_credentials(url)
     first = root / "model.yaml"
     yaml = urlsplit(url).path.endswith((".yaml", ".yml"))
-    access.web.download(url, first, MAX_DESCRIPTION if yaml else access.max_bytes)
+    reach.web.download(url, first, MAX_DESCRIPTION if yaml else reach.max_bytes)
     if is_archive(first):
-        return unpacked(first, origin, scratch, access)
+        return unpacked(first, origin, scratch, reach)
     if first.stat().st_size > MAX_DESCRIPTION:
         raise InputError(f"{origin}: is neither a model.yaml nor a tar or zip; give the URL of one of them")
-    return Place(root, first, origin, bring=Relative(url, root, access).bring)
+    return Place(root, first, origin, bring=Relative(url, root, reach).bring)
 
 
 @dataclass
@@ -131,7 +130,7 @@ class Relative:
 
     url: str
     root: Path
-    access: Access
+    reach: Access
 
     def bring(self, relative: str) -> None:
         """Download one file, unless it is there. What all files together may take is shared among them."""
@@ -142,14 +141,14 @@ class Relative:
         if relative.endswith(".xml"):  # an OpenVINO IR is no model without its weights
             self.bring(relative.removesuffix(".xml") + ".bin")
         try:
-            self.access.web.download(urljoin(self.url, relative), path, self.access.max_bytes - size_of(self.root))
+            self.reach.web.download(urljoin(self.url, relative), path, self.reach.max_bytes - size_of(self.root))
         except OutsideError as error:
             raise OutsideError(f"{error} (a folder cannot be fetched over http: pack it as tar or zip)") from error
 
 
-def from_registry(reference: str, scratch: Path, access: Access) -> Place:
+def from_registry(reference: str, scratch: Path, reach: Access) -> Place:
     """`oci://registry/name[:tag][@digest]`: an artifact whose layers are files with titles. The origin is by digest."""
-    raise UnsupportedError(f"{reference} {scratch} {access}")
+    raise UnsupportedError(f"{reference} {scratch} {reach}")
 
 
 SCHEMES: dict[str, Callable[[str, Path, Access], Place]] = {
