@@ -19,7 +19,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from nearedge.delivery import digest as digests
-from nearedge.delivery import host_bytecode, host_packages, host_python, oci
+from nearedge.delivery import elf, host_bytecode, host_packages, host_python, oci
 from nearedge.delivery.image import EPOCH, RUNTIME_CONTRACT, RUNTIME_LABEL
 from nearedge.delivery.layers import Entry, Layer, write_layer
 from nearedge.delivery.layout import Layout
@@ -36,7 +36,7 @@ GROUP = "root:x:0:\n"
 KEEP = 3
 """Bases kept in the cache."""
 LIBRARIES = "libraries.json"
-RECIPE = ("bytecode", "host_base", "host_bytecode", "host_packages", "host_python", "layers")
+RECIPE = ("bytecode", "elf", "host_base", "host_bytecode", "host_packages", "host_python", "layers")
 """Modules whose change makes another base."""
 
 
@@ -165,8 +165,10 @@ def write_base(plan: Plan, libraries: dict[str, Path], folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
         code = host_bytecode.compiled(plan.all, keep_source=SERVER, scratch=scratch)
+        lean = without_symbols({**libraries, **plan.python, **plan.packages}, scratch)
+        code |= {name: [(name, path)] for name, path in lean.items()}
         parts = {
-            "python": [*system_entries(libraries), *entries(plan.python, code)],
+            "python": [*system_entries(), *entries(libraries, code), *entries(plan.python, code)],
             "openvino and numpy": entries(plan.numeric, code),
             "packages": entries(plan.packages, code),
             "server": entries(plan.server, code),
@@ -191,16 +193,22 @@ def entries(files: dict[str, Path], code: dict[str, list[tuple[str, Path]]]) -> 
     ]
 
 
+def without_symbols(files: dict[str, Path], scratch: Path) -> dict[str, Path]:
+    """Copies of the programs and libraries among `files` that are much smaller without their symbols."""
+    binaries = sorted(name for name in files if executable(name))
+    copies = {name: scratch / f"{number}.elf" for number, name in enumerate(binaries)}
+    return {name: copy for name, copy in copies.items() if elf.without_symbols(files[name], copy)}
+
+
 def executable(name: str) -> bool:
     """Whether a file of the image is a program or a library."""
     return "/bin/" in name or ".so" in Path(name).name
 
 
-def system_entries(libraries: dict[str, Path]) -> list[Entry]:
-    """Libraries, links to the interpreter, users, and the folders that a container needs."""
+def system_entries() -> list[Entry]:
+    """Links to the interpreter, users, and the folders that a container needs."""
     program = f"python{host_python.version()}"
     return [
-        *(Entry(name, path, mode=0o755) for name, path in libraries.items()),
         Entry(f"{PYTHON}/bin/python", link=program),
         Entry(f"{PYTHON}/bin/python3", link=program),
         Entry("etc/passwd", PASSWD.encode()),

@@ -29,7 +29,7 @@ FOLDERS = frozenset({"tests", "test", "testing", "include", "cmake", "pkgconfig"
 SUFFIXES = frozenset({".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".a", ".pc", ".cmake", ".typed"})
 NAMES = frozenset({"conftest.py", "RECORD", "INSTALLER", "REQUESTED", "WHEEL", "entry_points.txt", "direct_url.json"})
 PARTS = (
-    "numpy/f2py", "numpy/distutils", "numpy/typing", "numpy/doc",
+    "numpy/f2py", "numpy/distutils", "numpy/doc",
     "openvino/tools", "openvino/torch", "openvino/_pyopenvino",
     "openvino/frontend/jax", "openvino/frontend/onnx", "openvino/frontend/paddle", "openvino/frontend/pytorch",
     "openvino/frontend/tensorflow",

@@ -132,8 +132,12 @@ class Layout:
         return self.add(blob, lambda out: out.write(content))
 
     def add_file(self, blob: oci.Descriptor, path: Path) -> int:
-        """Add a blob from a file, by hard link where the file system has them; the bytes added."""
+        """Add a blob from a file that nobody changes any more, by hard link where that works; the bytes added."""
         return self.link(blob, path) or self.add(blob, lambda out: copy(path, out))
+
+    def add_copy(self, blob: oci.Descriptor, path: Path) -> int:
+        """Add a blob from a file that others may go on to change; the bytes written."""
+        return self.add(blob, lambda out: copy(path, out))
 
     def adopt(self, blob: oci.Descriptor, source: Source) -> int:
         """Take a blob from another store: by hard link from a layout beside this one, else by copying it verified."""

@@ -67,7 +67,8 @@ class Registry:
     def speaks_plain_http(self) -> bool:
         """Whether the registry's API answers on plain http; a TLS server says 400 to that or hangs up."""
         try:
-            with self.session.get(f"http://{self.host}/v2/", allow_redirects=False, stream=True) as response:
+            once = transport.new_session(self.host, None, retries=0)
+            with once, once.get(f"http://{self.host}/v2/", allow_redirects=False, stream=True) as response:
                 return response.status_code in (200, 401)
         except requests.RequestException:
             return False

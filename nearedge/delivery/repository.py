@@ -142,6 +142,8 @@ class Repository:
         """Add a blob streamed from a file; the bytes sent."""
         return self.add(blob, lambda: pieces(path))
 
+    add_copy = add_file
+
     def adopt(self, blob: oci.Descriptor, source: Source) -> int:
         """Take a blob from another store: mounted within one registry, else streamed; the bytes sent."""
         mount = ""

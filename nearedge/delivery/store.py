@@ -41,7 +41,10 @@ class Store(Protocol):
         """Add a blob; how many bytes that took, 0 where it was there."""
 
     def add_file(self, blob: oci.Descriptor, path: Path) -> int:
-        """Add a blob from a file, which may be moved; how many bytes that took."""
+        """Add a blob from a file that nobody changes any more; how many bytes that took."""
+
+    def add_copy(self, blob: oci.Descriptor, path: Path) -> int:
+        """Add a blob from a file that others may go on to change; how many bytes that took."""
 
     def adopt(self, blob: oci.Descriptor, source: "Layout | Repository") -> int:
         """Take a blob over from another store in the cheapest way; how many bytes that took."""

@@ -62,13 +62,14 @@ class Adapter(HTTPAdapter):
         return super().send(request, stream=stream, timeout=limits, verify=verify, cert=cert, proxies=proxies)  # type: ignore[arg-type]  # the stubs' types of timeout and cert are private
 
 
-def new_session(host: str, ca_bundle: Path | None, retries: int = 4) -> requests.Session:
+def new_session(host: str, ca_bundle: Path | None, retries: int | None = None) -> requests.Session:
     """A session to talk to `host` with. GET and HEAD are tried again after passing faults; Retry-After is obeyed.
 
-    Loopback hosts are never asked through a proxy. Raises InputError where the CA bundle cannot be read.
+    Loopback hosts are never asked through a proxy, and a refusal of theirs is believed sooner. Raises InputError where the CA bundle cannot be read.
     """
+    times = retries if retries is not None else 2 if is_loopback(host) else 5
     retry = Retry(
-        total=retries, redirect=5, backoff_factor=0.4, backoff_jitter=0.2, status_forcelist=PASSING,
+        total=times, redirect=5, backoff_factor=0.4, backoff_jitter=0.2, status_forcelist=PASSING,
         allowed_methods=("GET", "HEAD"), raise_on_status=False, respect_retry_after_header=True,
     )  # fmt: skip
     session = requests.Session()

@@ -70,7 +70,10 @@ def onnx_model(weights, path):
         nodes,
         "digits",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", CLASSES]) for name in ("logits", "probabilities")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", CLASSES])
+            for name in ("logits", "probabilities")
+        ],
         [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -152,3 +155,33 @@ def edit_yaml():
         path.write_text(text.replace(before, after))
 
     return edit
+
+
+def put_small_base(store, tag, content=b"runtime", scratch=None, **settings):
+    """A runtime base of one file, put into a layout or a repository; its manifest."""
+    import tempfile
+
+    from nearedge.delivery import digest, layers, oci
+
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        layer = layers.write_layer([layers.Entry("opt/runtime", content)], Path(folder) / "layer", "runtime")
+        store.add_file(layer.descriptor, layer.path)
+    run = {"Entrypoint": ["/opt/runtime"], "User": "1001", "Labels": {"kept": "yes"}} | settings.pop("config", {})
+    document = {
+        "os": "linux", "architecture": "amd64", "config": run,
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]}, "history": [{"created_by": "test"}],
+    }  # fmt: skip
+    config = oci.encode(document | settings)
+    described = oci.Descriptor(oci.CONFIG, digest.of_bytes(config), len(config))
+    store.add_bytes(described, config)
+    titled = layer.descriptor.to_json() | {"annotations": {oci.TITLE: "runtime"}}
+    body = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": described.to_json(), "layers": [titled]}
+    manifest = oci.manifest(oci.encode(body), "the base")
+    store.publish(manifest, tag)
+    return manifest
+
+
+@pytest.fixture
+def small_base():
+    """The function that puts a small runtime base into a layout or a repository."""
+    return put_small_base
