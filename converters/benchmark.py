@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters import execution, instruction_set, machine, samples, sources, timing, workspace
+from converters.quantities import counted
 from converters.timing import Measured, Subject
 from converters.workspace import SOURCE, Work
 from nearedge.progress import say
@@ -53,7 +54,7 @@ def fit(site: Profile, needs: Memory) -> tuple[bool, str]:
     left = share - needs.limit_mib
     return True, (
         f"the memory limit of {needs.limit_mib} MiB leaves {left} of the {share} MiB that {site.name} has for a model; "
-        f"{site.threads} inference thread(s) fit its {site.model.cpu:g} core(s)"
+        f"{counted(site.threads, 'inference thread')} on its CPU share of {site.model.cpu:g}"
     )
 
 

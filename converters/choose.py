@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.candidates import Made
+from converters.quantities import megabytes, milliseconds
 from converters.timing import Measured
 from nearedge.errors import GateError
 from nearedge.release.sections import Candidate, Precision
@@ -70,9 +71,9 @@ def replaced(
 
 def praise(precision: Precision, one: Made, measured: Mapping[str, Measured]) -> str:
     """Why the chosen one was."""
-    p50 = f"p50 {measured[precision].p50_ms():.3g} ms" if precision in measured else "not timed"
+    p50 = f"median {milliseconds(measured[precision].p50_ms())}" if precision in measured else "not timed"
     lost = "" if one.drop is None else f", drop {one.drop:.4g}"
-    return f"holds{lost}, {p50}, {one.size_bytes / 1e6:.2f} MB"
+    return f"holds{lost}, {p50}, {megabytes(one.size_bytes)}"
 
 
 def table(

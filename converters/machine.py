@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from converters import instruction_set
+from converters.quantities import counted
 from nearedge.release.profile import Profile
 from nearedge.release.sections import Machine
 
@@ -65,7 +66,7 @@ def cpu_name(cpuinfo: str) -> str:
 def describe(profile: Profile) -> Machine:
     """Where figures are measured, and how the profile's share was held."""
     threads, here = threads_here(profile), instruction_set.here()
-    said = [f"affinity to {threads} of {len(os.sched_getaffinity(0))} processors and {threads} thread(s)"]
+    said = [f"affinity to {threads} of {len(os.sched_getaffinity(0))} processors and {counted(threads, 'thread')}"]
     if threads < profile.threads:
         said.append(f"the profile allows {profile.threads} threads, this process may use no more")
     if instruction_set.limit(profile.instruction_set, here):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from converters import report_html, report_markdown
 from converters.page import Bar, Bars, Block, Headline, Page, Table
+from converters.quantities import counted, megabytes, milliseconds
 from nearedge.release import sections
 from nearedge.release.description import Description
 from nearedge.release.profile import Profile
@@ -182,7 +183,7 @@ def latency(section: BenchmarkSection) -> Bars:
     """The three medians as bars."""
     return Bars(
         title="Latency at batch 1, median",
-        note=f"Timed in turns within one run with {section.threads} thread(s); shorter is better.",
+        note=f"Timed in turns within one run with {counted(section.threads, 'thread')}; shorter is better.",
         bars=[
             Bar(NAMES[one.name], one.detail, one.p50_ms, milliseconds(one.p50_ms), one.name == "deployed")
             for one in section.timings
@@ -229,8 +230,8 @@ def environment(found: Findings) -> Table:
     """What was measured where."""
     machine, runtime = found.benchmark.machine, found.optimization.runtime
     how = (
-        f"{runtime.inference_precision}, {runtime.performance_hint}, {runtime.streams} stream(s), "
-        f"{runtime.threads} thread(s)"
+        f"{runtime.inference_precision}, {runtime.performance_hint}, {counted(runtime.streams, 'stream')}, "
+        f"{counted(runtime.threads, 'thread')}"
     )
     return facts(
         "Environment",
@@ -256,15 +257,3 @@ def facts(title: str, note: str, rows: Sequence[tuple[str, str]]) -> Table:
 def either(value: float | None, form: str) -> str:
     """The number as `form` says, or that it was not measured."""
     return NOT_MEASURED if value is None else form.format(value)
-
-
-def milliseconds(value: float) -> str:
-    """Three digits that matter, in ms or us."""
-    return (
-        f"{value * 1000:.3g} µs" if value < 0.9995 else f"{value:,.3g} ms" if value < 1000 else f"{value / 1000:,.3g} s"
-    )
-
-
-def megabytes(size: int) -> str:
-    """Bytes as a person reads them, in powers of ten."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"

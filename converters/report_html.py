@@ -12,27 +12,27 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.15rem; margin: 2.75rem 0 .25rem; }
 p { margin: 0 0 .9rem; color: var(--soft); max-width: 50rem; }
 .lead { font-size: 1.05rem; }
-.headlines { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .8rem;
+.headlines { display: grid; grid-template-columns: repeat(auto-fit, minmax(12.4rem, 1fr)); gap: .8rem;
   margin: 1.6rem 0 0; padding: 0; list-style: none; }
 .headlines li { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem .95rem; }
 .name { font-size: .8rem; color: var(--soft); }
-.value { display: block; font-size: 1.3rem; font-weight: 650; margin: .1rem 0 .2rem; white-space: nowrap; }
+.value { display: block; font-size: 1.12rem; font-weight: 650; margin: .1rem 0 .2rem; }
 .meaning { font-size: .82rem; color: var(--soft); }
-.good::after { content: " \\2713"; color: var(--good); }
-.bad::after { content: " \\2717"; color: var(--bad); }
+.good::after { content: "\\a0\\2713"; color: var(--good); }
+.bad::after { content: "\\a0\\2717"; color: var(--bad); }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .5rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 tbody tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--card); color: var(--soft); font-weight: 600; white-space: nowrap; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; }
-td { overflow-wrap: anywhere; }
-td.figure, th.figure { text-align: right; white-space: nowrap; }
+tbody th { font-weight: 600; min-width: 8rem; max-width: 20rem; overflow-wrap: break-word; }
+td { min-width: 12rem; overflow-wrap: anywhere; }
+td.figure, th.figure { text-align: right; white-space: nowrap; min-width: 0; }
 tr.marked { background: var(--marked); }
 .bars { display: grid; grid-template-columns: max-content 1fr; gap: .55rem .9rem; align-items: center;
   margin: 0; padding: 1rem; border: 1px solid var(--line); border-radius: .5rem; }

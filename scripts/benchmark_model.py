@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converters import benchmark, report, telemetry, workspace
+from converters.quantities import milliseconds
 from nearedge.files import new_directory, write_text
 from nearedge.program import add_results, guarded, new_parser, write_results
 from nearedge.progress import say
@@ -54,7 +55,8 @@ def run(root: Path, budget: float) -> BenchmarkSection:
     section = benchmark.measure(work, budget)
     sections.write(root, section)
     for one in section.timings:
-        say(f"{one.detail}: p50 {one.p50_ms:.3g} ms, p99 {one.p99_ms:.3g} ms, {one.throughput_per_s:.0f} a second")
+        times = f"median {milliseconds(one.p50_ms)}, p99 {milliseconds(one.p99_ms)}"
+        say(f"{one.detail}: {times}, {one.throughput_per_s:,.0f} a second")
     say(f"deployed: {section.speedup_deployed:.1f} times as fast as the source; {section.fits_because}")
     found = report.gather(root, work.description, work.profile)
     with new_directory(root / REPORT) as folder:

@@ -1,0 +1,18 @@
+"""Figures as a person reads them."""
+
+
+def milliseconds(value: float) -> str:
+    """A time in milliseconds with three digits that matter, in us, ms or s."""
+    if value < 0.9995:
+        return f"{value * 1000:.3g} µs"
+    return f"{value:,.3g} ms" if value < 999.5 else f"{value / 1000:,.3g} s"
+
+
+def megabytes(size: int) -> str:
+    """Bytes in powers of ten."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
