@@ -113,9 +113,7 @@ def test_it_arrives_whole(tmp_path: Path, plan: list[dict[str, Any]], ranges: li
         ([{"content": CONTENT + b"1", "no_length": True}], InputError, "more than max-bytes 1024000"),
     ],
 )
-def test_it_gives_up_with_a_line(
-    tmp_path: Path, plan: list[dict[str, Any]], kind: type[Exception], words: str
-) -> None:
+def test_it_gives_up_with_a_line(tmp_path: Path, plan: list[dict[str, Any]], kind: type[Exception], words: str) -> None:
     with serving(*plan) as server, pytest.raises(kind, match=words):
         QUICK.download(server.url, tmp_path / "model", len(CONTENT))
     assert not list(tmp_path.iterdir())

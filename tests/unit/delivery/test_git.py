@@ -154,7 +154,10 @@ def test_the_proxy_for_plain_http_reaches_git(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("said", "line"),
     [
-        ("remote: hook says no\nTo /x\n!\tHEAD:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n", "hook"),
+        (
+            "remote: hook says no\nTo /x\n!\tHEAD:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n",
+            "hook",
+        ),
         ("warning: x\nfatal: nothing there\n", "fatal: nothing there"),
         ("only this\n", "only this"),
         ("", "failed without a word"),

@@ -118,9 +118,7 @@ def test_an_archive_in_the_workspace(tmp_path: Path, folder: Path, top: str, kin
         ("git+file:///nowhere.git@a b", InputError, "no name of a branch"),
     ],
 )
-def test_what_cannot_be_found(
-    tmp_path: Path, folder: Path, reference: str, kind: type[Exception], words: str
-) -> None:
+def test_what_cannot_be_found(tmp_path: Path, folder: Path, reference: str, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         locate(reference, folder, scratch_of(tmp_path), ACCESS)
 
