@@ -10,7 +10,8 @@ from typing import Literal
 
 from nearedge.delivery import upgrade
 from nearedge.delivery.access import Access
-from nearedge.delivery.host_base import TAG, host_base
+from nearedge.delivery.host_base import host_base
+from nearedge.delivery.host_image import TAG
 from nearedge.delivery.image import Base, Built, ModelFiles, build, open_base
 from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.store import open_store

@@ -3,31 +3,25 @@
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from nearedge.errors import MachineError
 
 LIMIT_S = 300.0
-SHARDS = 2
-"""Processes at once. A fixed number, since each one's bytes are a function of all that it compiles."""
 
 
-def compiled(files: dict[str, Path], keep_source: str, scratch: Path) -> dict[str, list[tuple[str, Path]]]:
+def compiled(files: dict[str, Path], scratch: Path, *, keep_source: bool) -> dict[str, list[tuple[str, Path]]]:
     """For each Python file of `files` (name in the image, file here) what lies in the image in its stead.
 
-    Below the folder `keep_source` that is the source and `__pycache__`, elsewhere the bytecode alone.
+    With `keep_source` that is the source and `__pycache__`, else the bytecode alone. `scratch` is a folder to work in.
     Raises MachineError where the compiler does not run.
     """
     sources = sorted(name for name in files if name.endswith(".py"))
     targets = {name: scratch / f"{number}.pyc" for number, name in enumerate(sources)}
-    shards = [sources[number::SHARDS] for number in range(SHARDS)]
-    with ThreadPoolExecutor(SHARDS) as pool:
-        plans = [[[str(files[name]), str(targets[name]), f"/{name}"] for name in shard] for shard in shards]
-        paths = [scratch / f"plan {number}" for number in range(SHARDS)]
-        refused = {source for answer in pool.map(run, paths, plans) for source in answer}
+    plan = [[str(files[name]), str(targets[name]), f"/{name}"] for name in sources]
+    refused = set(run(scratch / "plan", plan))
     return {
-        name: placed(name, files[name], targets[name], keep=name.startswith(keep_source + "/"))
+        name: placed(name, files[name], targets[name], keep=keep_source)
         for name in sources
         if str(files[name]) not in refused
     }

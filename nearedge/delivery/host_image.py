@@ -1,0 +1,192 @@
+"""What a runtime base made of this machine's Python holds, and how its layers are written.
+
+Four layers, so that an upgrade of the server's code is small: interpreter and libraries, numeric packages, other
+packages, server. Bytecode without sources for what others wrote (tracebacks still name files and lines), sources and
+bytecode for the server. Each layer is compiled by a process of its own, so that none depends on what another holds.
+"""
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from nearedge.delivery import digest as digests
+from nearedge.delivery import elf, host_bytecode, host_packages, host_python, oci
+from nearedge.delivery.image import EPOCH, RUNTIME_CONTRACT, RUNTIME_LABEL
+from nearedge.delivery.layers import Entry, Layer, write_layer
+from nearedge.delivery.layout import Layout
+
+TAG = "base"
+PYTHON = "opt/python"
+PACKAGES, SERVER = "opt/nearedge/packages", "opt/nearedge/server"
+PORT = 8080
+USER = 1001
+PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nnearedge:x:{USER}:0:nearedge:/tmp:/sbin/nologin\n"
+GROUP = "root:x:0:\n"
+WORKERS = 2
+
+
+@dataclass
+class Plan:
+    """What goes in: for each layer, the name in the image and the file on this machine, sorted by name."""
+
+    python: dict[str, Path] = field(default_factory=dict)
+    numeric: dict[str, Path] = field(default_factory=dict)
+    packages: dict[str, Path] = field(default_factory=dict)
+    server: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[str, Path]:
+        """Every file."""
+        return {**self.python, **self.numeric, **self.packages, **self.server}
+
+
+def new_plan() -> Plan:
+    """What goes in, except for shared libraries, which take ldd to find."""
+    plan = Plan()
+    plan.python[f"{PYTHON}/bin/python{host_python.version()}"] = host_python.interpreter()
+    for name, path in host_python.standard_library():
+        plan.python[f"{PYTHON}/lib/python{host_python.version()}/{name}"] = path
+    for package, distribution in host_packages.serving_distributions().items():
+        part = plan.numeric if package in host_packages.NUMERIC else plan.packages
+        part.update((f"{PACKAGES}/{name}", path) for name, path in host_packages.files(distribution))
+    plan.server.update((f"{SERVER}/{name}", path) for name, path in host_packages.server_files())
+    return plan
+
+
+def libraries(plan: Plan) -> dict[str, Path]:
+    """Path in the image and file of the shared libraries that the plan's programs and extension modules need."""
+    binaries = [path for name, path in plan.all.items() if executable(name)]
+    site = Path(str(host_packages.installed("openvino").locate_file("")))
+    return host_python.shared_libraries(binaries, site)
+
+
+def write_base(plan: Plan, shared: dict[str, Path], folder: Path) -> None:
+    """Write the four layers, the config and the manifest to the layout in `folder`."""
+    layout = Layout.create(folder)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        parts = [
+            Part("python", {**shared, **plan.python}, Path(name, "python"), more=system_entries()),
+            Part("openvino and numpy", plan.numeric, Path(name, "numeric"), lean=False),
+            Part("packages", plan.packages, Path(name, "packages")),
+            Part("server", plan.server, Path(name, "server"), keep_source=True),
+        ]
+        with ThreadPoolExecutor(WORKERS) as pool:  # zlib and sha256 let go of the interpreter's lock
+            layers = list(pool.map(write_part, parts))
+        for layer in layers:
+            layout.add_file(layer.descriptor, layer.path)
+    publish(layout, layers)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One layer to be: its files, `more` entries, and what is done to them; `scratch` is a folder to work in."""
+
+    title: str
+    files: dict[str, Path]
+    scratch: Path
+    more: list[Entry] = field(default_factory=list)
+    keep_source: bool = False
+    lean: bool = True
+
+
+def write_part(part: Part) -> Layer:
+    """Compile what is Python, leave out symbols where that is asked for, and write the layer."""
+    part.scratch.mkdir()
+    placed = host_bytecode.compiled(part.files, part.scratch, keep_source=part.keep_source)
+    if part.lean:
+        copies = without_symbols(part.files, part.scratch)
+        placed |= {name: [(name, path)] for name, path in copies.items()}
+    return write_layer([*part.more, *entries(part.files, placed)], part.scratch / "layer", part.title, "small")
+
+
+def entries(files: dict[str, Path], code: dict[str, list[tuple[str, Path]]]) -> list[Entry]:
+    """The entries of one layer: bytecode where `code` has it, the file itself otherwise."""
+    return [
+        Entry(placed, path, mode=0o755 if executable(placed) else 0o644)
+        for name, source in files.items()
+        for placed, path in code.get(name, [(name, source)])
+    ]
+
+
+def without_symbols(files: dict[str, Path], scratch: Path) -> dict[str, Path]:
+    """Copies of the programs and libraries among `files` that are much smaller without their symbols."""
+    binaries = sorted(name for name in files if executable(name))
+    copies = {name: scratch / f"{number}.elf" for number, name in enumerate(binaries)}
+    return {name: copy for name, copy in copies.items() if elf.without_symbols(files[name], copy)}
+
+
+def executable(name: str) -> bool:
+    """Whether a file of the image is a program or a library."""
+    return "/bin/" in name or ".so" in Path(name).name
+
+
+def system_entries() -> list[Entry]:
+    """Links to the interpreter, users, and the folders that a container needs."""
+    program = f"python{host_python.version()}"
+    return [
+        Entry(f"{PYTHON}/bin/python", link=program),
+        Entry(f"{PYTHON}/bin/python3", link=program),
+        Entry("etc/passwd", PASSWD.encode()),
+        Entry("etc/group", GROUP.encode()),
+        Entry("tmp", mode=0o1777),
+        *(Entry(name, mode=0o755) for name in ("dev", "models", "proc", "run", "sys")),
+    ]
+
+
+def publish(layout: Layout, layers: list[Layer]) -> None:
+    """Write config and manifest of the base and tag it."""
+    content = oci.encode(base_config(layers))
+    config = oci.Descriptor(oci.CONFIG, digests.of_bytes(content), len(content))
+    layout.add_bytes(config, content)
+    described = [
+        oci.Descriptor(
+            layer.descriptor.media_type, layer.descriptor.digest, layer.descriptor.size, {oci.TITLE: layer.title}
+        )
+        for layer in layers
+    ]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": config.to_json(),
+        "layers": [layer.to_json() for layer in described],
+    }
+    layout.publish(oci.manifest(oci.encode(document), "the base"), TAG)
+
+
+def base_config(layers: list[Layer]) -> dict[str, object]:
+    """The config: what runs, as whom, with which environment."""
+    environment = {
+        "HOME": "/tmp",  # noqa: S108  the image's own, an emptyDir on a cluster
+        "LANG": "C.UTF-8",
+        "NEAREDGE_HOST": "0.0.0.0",  # noqa: S104  inside the pod; the Service and NetworkPolicy decide who gets there
+        "NEAREDGE_MODELS": "/models",
+        "NEAREDGE_PORT": str(PORT),
+        "PATH": f"/{PYTHON}/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONPATH": f"/{SERVER}:/{PACKAGES}",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    labels = {
+        RUNTIME_LABEL: RUNTIME_CONTRACT,
+        "io.nearedge.base": "host",
+        "io.nearedge.openvino": installed_version("openvino"),
+    }
+    return {
+        "created": EPOCH,
+        "os": oci.OS,
+        "architecture": oci.ARCHITECTURE,
+        "config": {
+            "Entrypoint": [f"/{PYTHON}/bin/python", "-m", host_packages.SERVER],
+            "Env": [f"{name}={value}" for name, value in environment.items()],
+            "ExposedPorts": {f"{PORT}/tcp": {}},
+            "Labels": labels,
+            "User": str(USER),
+            "WorkingDir": "/",
+        },
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        "history": [{"created": EPOCH, "created_by": f"nearedge: {layer.title}"} for layer in layers],
+    }
