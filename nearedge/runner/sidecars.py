@@ -25,7 +25,6 @@ Backend = Literal["podman", "chroot", "process"]
 
 ORDER: tuple[Backend, ...] = ("podman", "chroot", "process")
 ORDER_VARIABLE = "NEAREDGE_SIDECAR_BACKEND_ORDER"
-CACHE = Path(".nearedge/images")
 LOOPBACK = {"NEAREDGE_HOST": "127.0.0.1"}
 NO_DRAIN = {"NEAREDGE_DRAIN_SECONDS": "0"}  # there is no load balancer that would still send requests
 MODELS_VARIABLE = "NEAREDGE_MODELS"
@@ -46,7 +45,7 @@ class Sidecar:
         self.running.stop()
 
 
-def start(container: Container, order: Sequence[str] | None = None, cache: Path = CACHE) -> Sidecar:
+def start(container: Container, order: Sequence[str] | None = None, cache: Path | None = None) -> Sidecar:
     """Start `container` with the first means of `order` that can run it; unpacked images are kept under `cache`.
 
     `order` is by default what NEAREDGE_SIDECAR_BACKEND_ORDER names (with commas), else podman, chroot, process. A
@@ -62,7 +61,7 @@ def start(container: Container, order: Sequence[str] | None = None, cache: Path 
         reason = why_not(backend, container, image)
         if reason is None:
             say_which(container, backend, image)
-            return Sidecar(backend, start_with(backend, container, image, cache))
+            return Sidecar(backend, start_with(backend, container, image, cache or default_cache()))
         reasons.append(f"{backend}: {reason}")
     raise UnsupportedError(f"{container.image}: nothing on this machine can run it ({'; '.join(reasons)})")
 
@@ -76,6 +75,11 @@ def start_image(
     """
     container = Container("serve", image, (), tuple(args), {}, None, log, tuple(folders))
     return start(container, (backend,) if backend else None)
+
+
+def default_cache() -> Path:
+    """Where unpacked images are kept: `images` in NEAREDGE_HOME, else in `.nearedge` of the current folder."""
+    return (Path(os.environ.get("NEAREDGE_HOME") or ".nearedge") / "images").absolute()
 
 
 def chosen(order: Sequence[str] | None) -> tuple[Backend, ...]:
@@ -156,7 +160,8 @@ def start_podman(container: Container, image: layouts.Image | None) -> Running:
         found = podman.pull(container.image)
     labels = podman.inspect(found).get("Labels")
     ours = isinstance(labels, dict) and labels.get(layouts.OURS) == "1"
-    return podman.start(replace(container, image=found), hardened=ours)
+    # Our server has no business in the workspace.
+    return podman.start(replace(container, image=found, folders=() if ours else container.folders), hardened=ours)
 
 
 def start_chroot(container: Container, image: layouts.Image, cache: Path) -> Running:
@@ -169,7 +174,8 @@ def start_chroot(container: Container, image: layouts.Image, cache: Path) -> Run
     place = unpacked(image, cache)
     user, workdir = number(settings.user), str(container.cwd or settings.working_dir or "/")
     argv = [sys.executable, "-I", chroot.__file__, f"--user={user}", f"--workdir={workdir}"]
-    argv += [f"--folder={folder}" for folder in podman.mounted(container.folders)]
+    folders = () if image.ours else podman.mounted(container.folders)  # our server has no business in the workspace
+    argv += [f"--folder={folder}" for folder in folders]
     env = dict(entry.split("=", 1) for entry in settings.env or () if "=" in entry) | dict(container.env)
     own = {chroot.ENV: json.dumps(env), "LC_ALL": "C.UTF-8"}
     return start_process([*argv, str(place), "--", *command, *args], own, None, container.log)
