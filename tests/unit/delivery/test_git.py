@@ -134,7 +134,7 @@ def test_a_remote_that_never_answers_is_left(tmp_path: Path) -> None:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        with git.session(git.Access()) as client, pytest.raises(OutsideError, match="no end after 0.5 s"):
+        with git.session(git.Access()) as client, pytest.raises(OutsideError, match=r"no end after 0\.5 s"):
             client.run("ls-remote", f"http://127.0.0.1:{server.server_port}/x", at=tmp_path, timeout_s=0.5)
     finally:
         server.shutdown()

@@ -172,13 +172,13 @@ def test_the_web_description_first(tmp_path: Path, folder: Path, web: str) -> No
     (folder / "ir.bin").write_bytes(b"1")
     place.bring("ir.xml")
     assert (place.root / "ir.bin").read_bytes() == b"1"
-    with pytest.raises(OutsideError, match="status 404 .*pack it as tar or zip"):
+    with pytest.raises(OutsideError, match=r"status 404 .*pack it as tar or zip"):
         place.bring("folder")
     with pytest.raises(InputError, match="leads out"):
         place.bring("../other")
 
 
-def test_the_web_shares_the_cap_among_all_files(tmp_path: Path, folder: Path, web: str) -> None:
+def test_the_web_shares_the_cap_among_all_files(tmp_path: Path, web: str) -> None:
     small = Access(max_bytes=len(TEXT) + 6)
     place = locate(f"{web}/m/model.yaml", None, scratch_of(tmp_path), small)
     with pytest.raises(InputError, match="7 bytes, more than max-bytes 6"):
@@ -195,5 +195,5 @@ def test_the_web_archive(tmp_path: Path, folder: Path, web: str) -> None:
 
 def test_the_web_something_else(tmp_path: Path, folder: Path, web: str) -> None:
     (folder / "film").write_bytes(b"\1" * 1_500_000)
-    with pytest.raises(InputError, match="neither a model.yaml nor a tar or zip"):
+    with pytest.raises(InputError, match=r"neither a model\.yaml nor a tar or zip"):
         locate(f"{web}/m/film", None, scratch_of(tmp_path), Access(max_bytes=2_000_000))
