@@ -11,9 +11,11 @@ from pathlib import Path
 from nearedge.errors import UsageError
 from nearedge.program import guarded, new_parser
 from nearedge.runner import engine, request, store
+from nearedge.runner.crew import PARALLEL
 from nearedge.runner.display import Display
 from nearedge.runner.events import Event
-from nearedge.runner.plan import Request, plans
+from nearedge.runner.plan import plans
+from nearedge.runner.request import Request
 from nearedge.runner.verdict import RunResult
 
 NAME = "run"
@@ -42,9 +44,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--resume", metavar="RUN", help="run RUN again, but for Tasks whose inputs and outputs did not change"
     )
-    options.add_argument(
-        "--parallel", type=int, default=engine.PARALLEL, metavar="N", help="Tasks at a time (%(default)s)"
-    )
+    options.add_argument("--parallel", type=int, default=PARALLEL, metavar="N", help="Tasks at a time (%(default)s)")
     options.add_argument("--json", action="store_true", help="print the run's final document on stdout")
     options.add_argument("--quiet", action="store_true", help="show failures only")
     return options
@@ -76,7 +76,7 @@ def interrupts() -> Iterator[engine.Interrupts]:
 
 
 def run(
-    asked: Request, on_event: Callable[[Event], None], *, again: bool = False, parallel: int = engine.PARALLEL
+    asked: Request, on_event: Callable[[Event], None], *, again: bool = False, parallel: int = PARALLEL
 ) -> list[RunResult]:
     """Run what is asked for, one run after the other, and stop after one that was interrupted.
 

@@ -1,4 +1,4 @@
-"""Where a step runs: our own images in this environment, foreign ones with podman or, where allowed, on this machine."""
+"""Where a step runs: our images in this environment, foreign ones with podman or, where allowed, on this machine."""
 
 import os
 import sys
@@ -44,7 +44,7 @@ def start(container: Container, on_host: bool) -> Running:
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """This process' environment with the step's own on top; PATH begins with the folder of our interpreter."""
+    """The environment of this process with the step's own on top; PATH begins with the folder of our interpreter."""
     env = process.environment() | dict(own)
     here = str(Path(sys.executable).parent)
     env["PATH"] = os.pathsep.join([here, env.get("PATH", os.defpath)])

@@ -1,4 +1,4 @@
-"""What Tekton's webhook refuses, refused before anything runs: references, types, params and workspaces of a Pipeline."""
+"""What Tekton's webhook refuses, refused before anything runs: references, types, params, workspaces."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -139,7 +139,7 @@ def check_workspaces(task: PipelineTask, pipeline: Pipeline, sources: Mapping[st
 
 
 def check_inside(task: PipelineTask, pipeline: Pipeline, where: str) -> None:
-    """Every reference in the Task's steps and sidecars names something that the Task declares, and fits where it stands."""
+    """Every reference in the Task's steps and sidecars names what the Task declares, and fits where it stands."""
     types = {param.name: param.type for param in task.task.params}
     spaces = {workspace.name for workspace in task.task.workspaces}
     if task.embedded:

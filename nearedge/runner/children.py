@@ -8,11 +8,12 @@ from pathlib import Path
 from nearedge.errors import NearedgeError
 from nearedge.runner import matrix, parameters, scopes, substitution, taskrun, workspaces
 from nearedge.runner.model import PipelineTask
+from nearedge.runner.outcome import Control, Outcome, now
 from nearedge.runner.plan import Plan
 from nearedge.runner.scopes import Places, TaskIdentity
 from nearedge.runner.store import RunFolder
 from nearedge.runner.substitution import Scope, Value
-from nearedge.runner.taskrun import Attempt, Control, Outcome, now
+from nearedge.runner.taskrun import Attempt
 from nearedge.runner.workspaces import Source
 
 # Name of a child as Kubernetes limits it.
@@ -88,6 +89,7 @@ def bind(child: Child, plan: Plan, sources: dict[str, Source], scope: Scope, pri
 def run(child: Child, plan: Plan, folder: RunFolder, changed: Callable[[Child], None]) -> None:
     """Run a TaskRun, with its retries, on this thread; `changed` is called whenever its status does."""
     private = folder.work(child.label)
+    shutil.rmtree(folder.logs(child.label), ignore_errors=True)
     limit = plan.task_timeouts.get(child.task.name, child.task.timeout_s)
     try:
         for number in range(child.task.retries + 1):

@@ -43,7 +43,7 @@ class State(Enum):
 
 
 class Decision(Enum):
-    """What to do with a Task that is neither running nor skipped. MISSING ends the run: a result that it needs is not there."""
+    """What to do with a waiting Task. MISSING ends the run: a result that the Task needs is not there."""
 
     RUN = "run"
     WAIT = "wait"

@@ -1,4 +1,4 @@
-"""Turning a step or a sidecar of a Task into a container with every reference replaced by a value or a path of this machine."""
+"""Turning a step or a sidecar into a container: every reference replaced by a value or a path of this machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +69,10 @@ def environment(document: Document, scope: Scope, places: Places) -> dict[str, s
 
 
 def script(document: Document, scope: Scope, places: Places) -> list[str]:
-    """Write the script; the command that runs it: its interpreter is named, so that no one else's fork keeps it busy."""
+    """Write the script; the command that runs it.
+
+    Its interpreter is named rather than left to the kernel, which refuses a script that a fork still has open.
+    """
     text = backend.script_text(substitution.text(document["script"], scope))
     path = places.root / "scripts" / document["name"]
     path.parent.mkdir(parents=True, exist_ok=True)

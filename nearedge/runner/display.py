@@ -159,7 +159,7 @@ class Display:
 
     def task_skipped(self, event: events.TaskSkipped) -> None:
         """Skipped, and why."""
-        self.line(f"– {event.label:{self.width}}  skipped: {event.reason}", "dim")
+        self.line(f"- {event.label:{self.width}}  skipped: {event.reason}", "dim")
 
     def task_reused(self, event: events.TaskReused) -> None:
         """Taken over."""

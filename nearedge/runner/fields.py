@@ -1,4 +1,4 @@
-"""Sorting every field of a manifest: honoured, accepted without effect on one machine, or refused before anything runs."""
+"""Sorting every field of a manifest: honoured, accepted without effect on one machine, or refused before a run."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -9,7 +9,7 @@ from nearedge.runner.substitution import Reference, references
 
 
 def result_references(task: PipelineTask) -> list[Reference]:
-    """The references of a Task to other Tasks' results (`tasks.X.results.Y`), in params, matrix, when and its own spec."""
+    """The references of a Task to other Tasks' results (`tasks.X.results.Y`), its embedded spec among them."""
     found = [reference for piece in task.templates() for reference in references(piece)]
     return [reference for reference in found if is_result(reference)]
 

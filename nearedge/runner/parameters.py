@@ -45,7 +45,7 @@ def with_defaults(param: Param, given: Value | None) -> Value | None:
 
 
 def check(param: Param, value: Value, where: str) -> Value:
-    """The value, if it fits its declaration. Raises InputError for another type, no value of the enum, a missing key."""
+    """The value, if it fits its declaration. Raises InputError for a type, enum value or missing key that does not."""
     if type_of(value) != param.type:
         raise InputError(
             f"{where}: param {param.name} is of type {param.type}, the value given is of type {type_of(value)}"

@@ -1,42 +1,24 @@
 """From what a person asks for to a run that can start: documents found, checked and resolved, nothing run yet."""
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from nearedge import catalog
 from nearedge.errors import InputError, UsageError
-from nearedge.runner import backend, checks, load, parameters, parse, scopes, substitution, wrap
+from nearedge.runner import checks, load, parameters, parse, preflight, scopes, wrap
 from nearedge.runner.durations import seconds
 from nearedge.runner.fields import Document
 from nearedge.runner.load import Library
-from nearedge.runner.model import Pipeline, PipelineTask
+from nearedge.runner.model import Pipeline
+from nearedge.runner.request import Request
 from nearedge.runner.scopes import Identity
-from nearedge.runner.substitution import Scope, Value, references
+from nearedge.runner.substitution import Scope, Value
 from nearedge.runner.workspaces import Source, bound, given_folder, unknown
 from nearedge.runner.workspaces import check as check_given
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 # Tekton's own default for a PipelineRun.
 DEFAULT_TIMEOUT = "1h"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person, or a program, wants to run.
-
-    `target` names a Pipeline or Task of the files or the catalog; without one the runs in the files are run. A param
-    given as text is read by its declared type. A workspace is a folder, or `emptyDir` for one of the run's own.
-    """
-
-    target: str | None = None
-    files: tuple[Path, ...] = ()
-    params: Mapping[str, Value] = field(default_factory=dict)
-    workspaces: Mapping[str, str] = field(default_factory=dict)
-    name: str | None = None
-    on_host: bool = False
-    catalog: Path = field(default_factory=catalog.root)
 
 
 @dataclass(frozen=True)
@@ -50,7 +32,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can start. `document` is the PipelineRun; `accepted` lists fields without effect, `warnings` doubts."""
+    """A run that can start. `document` is the PipelineRun; `accepted` are fields without effect, `warnings` doubts."""
 
     name: str
     document: Document
@@ -101,7 +83,7 @@ def run_documents(request: Request, documents: Sequence[Document], library: Libr
 
 def plan(document: Document, request: Request, library: Library) -> Plan:
     """One run, checked whole."""
-    where = f"{document['kind']} {load.name_of(document)}"
+    where = wrap.title(document)
     document = wrap.with_folders(document, request.workspaces)
     library.sort(document)
     if document["kind"] == "TaskRun":
@@ -116,7 +98,7 @@ def plan(document: Document, request: Request, library: Library) -> Plan:
     identity = Identity(name, secrets.token_hex(8), pipeline.name)
     scope = scopes.of_pipeline(pipeline, params, set(sources), identity)
     checks.check(pipeline, scope, sources)
-    check_images(pipeline, scope, request.on_host)
+    preflight.check_images(pipeline, scope, request.on_host)
     metadata = {key: value for key, value in document["metadata"].items() if key != "generateName"}
     return Plan(
         name=name,
@@ -130,13 +112,13 @@ def plan(document: Document, request: Request, library: Library) -> Plan:
         scope=scope,
         on_host=request.on_host,
         accepted=tuple(library.accepted),
-        warnings=tuple(warnings(pipeline)),
+        warnings=tuple(preflight.warnings(pipeline)),
     )
 
 
 def pipeline_of(document: Document, library: Library) -> Pipeline:
     """The Pipeline that a PipelineRun names or holds, with the Tasks found."""
-    spec, where = document["spec"], f"PipelineRun {load.name_of(document)}"
+    spec, where = document["spec"], wrap.title(document)
     reference, embedded = spec.get("pipelineRef"), spec.get("pipelineSpec")
     if (reference is None) == (embedded is None):
         raise InputError(f"{where}: needs either a pipelineRef or a pipelineSpec")
@@ -199,48 +181,4 @@ def task_timeouts(spec: Document, pipeline: Pipeline, where: str) -> dict[str, f
             raise InputError(f"{where}.spec.taskRunSpecs: {name!r} is no Task of the Pipeline")
         if item.get("timeout"):
             found[name] = seconds(item["timeout"], f"{where}.spec.taskRunSpecs[{name}].timeout")
-    return found
-
-
-def check_images(pipeline: Pipeline, scope: Scope, on_host: bool) -> None:
-    """Raise UnsupportedError for a step that cannot run here, as far as its image is known before the run."""
-    for task in pipeline.every():
-        inner = known_params(task, scope)
-        for step in task.task.steps:
-            image = substitution.text(step["image"], inner)
-            if not list(references(image)):
-                has_command = bool(step.get("command") or step.get("script"))
-                backend.check(image, on_host, has_command, f"Task {task.name}: step {step['name']}")
-
-
-def known_params(task: PipelineTask, scope: Scope) -> Scope:
-    """The params of a Task whose values do not wait for other Tasks."""
-    values = dict(scope.values) if task.embedded else {}
-    for param in task.task.params:
-        template = task.params.get(param.name, param.default)
-        in_matrix = task.matrix is not None and param.name in task.matrix.params
-        if template is None or in_matrix:
-            continue
-        found = substitution.value(template, scope) if param.name in task.params else template
-        values.pop(("params", param.name), None)
-        if not list(references(found)):
-            values[("params", param.name)] = found
-    return Scope(values)
-
-
-def warnings(pipeline: Pipeline) -> list[str]:
-    """Doubts to log: params inside scripts, params given that a Task does not declare."""
-    found = []
-    for task in pipeline.every():
-        for step in task.task.steps:
-            if any(reference.key[0] == "params" for reference in references(step.get("script") or "")):
-                found.append(
-                    f"Task {task.name}: step {step['name']}: $(params...) stands inside its script, where a value can "
-                    "become code; hand it over in env"
-                )
-        declared = {param.name for param in task.task.params}
-        if not task.embedded:
-            found += [
-                f"Task {task.name}: has no param {name}; it is not used" for name in task.params if name not in declared
-            ]
     return found

@@ -1,12 +1,31 @@
-"""What was asked for, kept beside the run so that `--resume RUN` needs nothing else."""
+"""What a person, or a program, asks to run; kept beside the run so that `--resume RUN` needs nothing else."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nearedge import catalog
 from nearedge.errors import InputError, UsageError
 from nearedge.runner import store
-from nearedge.runner.plan import Request
+from nearedge.runner.substitution import Value
 from nearedge.runner.workspaces import EMPTY_DIR
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person, or a program, wants to run.
+
+    `target` names a Pipeline or Task of the files or the catalog; without one the runs in the files are run. A param
+    given as text is read by its declared type. A workspace is a folder, or `emptyDir` for one of the run's own.
+    """
+
+    target: str | None = None
+    files: tuple[Path, ...] = ()
+    params: Mapping[str, Value] = field(default_factory=dict)
+    workspaces: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    on_host: bool = False
+    catalog: Path = field(default_factory=catalog.root)
 
 
 def document(asked: Request) -> dict[str, object]:

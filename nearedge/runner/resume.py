@@ -19,10 +19,10 @@ from nearedge.runner import children, conditions, graph, results, store, workspa
 from nearedge.runner.children import Child
 from nearedge.runner.conditions import Decision, Facts, Skip, State
 from nearedge.runner.model import PipelineTask
+from nearedge.runner.outcome import now
 from nearedge.runner.plan import Plan
 from nearedge.runner.store import RunFolder
 from nearedge.runner.substitution import Scope, Value
-from nearedge.runner.taskrun import now
 from nearedge.runner.workspaces import Source
 
 # Relative path to size in bytes, time of change of content and of the inode in ns.
@@ -183,7 +183,7 @@ def untouched(one: Record, kept: Mapping[str, Record]) -> bool:
 
 
 def explained(folder: str, past: Past) -> bool:
-    """Whether every file of a folder is as some TaskRun of the past run saw it when it ended; else somebody was there."""
+    """Whether every file of a folder is as some TaskRun of the past run saw it when it ended."""
     seen = [record.folders[folder] for record in past.records.values() if folder in record.folders]
     return all(any(files.get(name) == state for files in seen) for name, state in (look(Path(folder)) or {}).items())
 

@@ -10,10 +10,10 @@ from nearedge.runner.durations import go
 from nearedge.runner.fields import Document
 from nearedge.runner.load import API_VERSION
 from nearedge.runner.model import PipelineTask
+from nearedge.runner.outcome import Outcome, StepStatus, now
 from nearedge.runner.parse import type_of
 from nearedge.runner.plan import Plan
 from nearedge.runner.substitution import Value
-from nearedge.runner.taskrun import Outcome, StepStatus, now
 
 
 def stamp(moment: datetime | None) -> str:

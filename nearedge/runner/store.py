@@ -29,6 +29,11 @@ class RunFolder:
         self.path = path
 
     @property
+    def log(self) -> Path:
+        """What happened, a line for each event."""
+        return self.path / "run.log"
+
+    @property
     def volumes(self) -> Path:
         """Workspaces that the run makes itself."""
         return self.path / "volumes"
@@ -69,6 +74,13 @@ class RunFolder:
     def taskruns(self) -> dict[str, Document]:
         """The children's documents by label."""
         return {path.stem: read_json(path) for path in sorted((self.path / "taskruns").glob("*.json"))}
+
+    def began(self, label: str) -> str:
+        """When the first step of a TaskRun began, as text that sorts; empty where it has no document."""
+        path = self.path / "taskruns" / f"{label}.json"
+        steps = read_json(path)["status"]["steps"] if path.is_file() else []
+        states = [step.get("terminated") or step.get("running") or {} for step in steps[:1]]
+        return str(states[0].get("startedAt", "")) if states else ""
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ Key = tuple[str, ...]
 ROOTS = "params|tasks|finally|context|workspaces|results|step|steps|credentials"
 PART = r"""(?:\.[A-Za-z0-9_-]+|\["[^"\]]+"\]|\['[^'\]]+'\]|\[\d+\]|\[\*\])"""
 REFERENCE = re.compile(rf"\$\(((?:{ROOTS}){PART}+)\)")
-TOKEN = re.compile(PART)
+PIECE = re.compile(PART)
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ def parse(text: str) -> Reference | None:
     names = [root.group()]
     index: int | None = None
     star = False
-    for token in TOKEN.findall(text[root.end() :]):
+    for part in PIECE.findall(text[root.end() :]):
         if star or index is not None:
             return None
-        if token == "[*]":
+        if part == "[*]":
             star = True
-        elif token.startswith("["):
-            inner = token[1:-1]
+        elif part.startswith("["):
+            inner = part[1:-1]
             if inner.isdigit():
                 index = int(inner)
             else:
                 names.append(inner[1:-1])
         else:
-            names.append(token[1:])
+            names.append(part[1:])
     return Reference(text, tuple(names), index, star)
 
 
@@ -70,7 +70,7 @@ def references(value: Any) -> Iterator[Reference]:  # noqa: ANN401  (any piece o
 
 
 class Scope:
-    """The values that references may name, by the names in them: `("params", "x")`, `("tasks", "a", "results", "y")`."""
+    """The values that references may name, by the names in them: `("tasks", "a", "results", "y")`."""
 
     def __init__(self, values: Mapping[Key, Value]) -> None:
         """Keep the values."""
@@ -142,7 +142,7 @@ def texts(templates: list[str], scope: Scope) -> list[str]:
 
 
 def value(template: Value, scope: Scope) -> Value:
-    """A param's or a result's value; one reference to an array or object and nothing else becomes that array or object."""
+    """The value of a param or result; one reference to an array or object, and nothing else, becomes that one."""
     if isinstance(template, list):
         return texts(template, scope)
     if isinstance(template, dict):

@@ -4,83 +4,22 @@ import contextlib
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from nearedge.errors import INTERRUPTED, InputError, NearedgeError
 from nearedge.runner import backend, containers, results, sidecars, substitution
 from nearedge.runner.durations import go, seconds
 from nearedge.runner.fields import Document
 from nearedge.runner.model import Task
+from nearedge.runner.outcome import Control, Outcome, StepStatus, now
 from nearedge.runner.process import GRACE_S, Running
 from nearedge.runner.scopes import Places
-from nearedge.runner.substitution import Scope, Value
+from nearedge.runner.substitution import Scope
 
 POLL_S = 0.05
 # The exit status of a program that could not be started, as shells have it.
 NOT_STARTED = 127
-
-
-class Control:
-    """How a TaskRun is told to stop; any thread may call it."""
-
-    def __init__(self) -> None:
-        """Nothing to stop yet."""
-        self.stopping = Event()
-        self.killing = Event()
-        self.message = ""
-
-    def stop(self, message: str, kill: bool = False) -> None:
-        """Ask the step to end, and with `kill` end it at once; `message` goes into the status."""
-        self.message = self.message or message
-        if kill:
-            self.killing.set()
-        self.stopping.set()
-
-
-@dataclass
-class StepStatus:
-    """What became of a step. `reason` is Tekton's terminationReason; `exit_code` None while it runs or if it never did."""
-
-    name: str
-    image: str
-    log: Path
-    started: datetime | None = None
-    finished: datetime | None = None
-    exit_code: int | None = None
-    reason: str = ""
-
-
-@dataclass
-class Outcome:
-    """What became of an attempt. `reason` is Tekton's; `exit_status` that of the step, or of the fault, that ended it."""
-
-    started: datetime
-    finished: datetime | None = None
-    reason: str = "Running"
-    message: str = ""
-    exit_status: int = 0
-    results: dict[str, Value] = field(default_factory=dict)
-    steps: list[StepStatus] = field(default_factory=list)
-    sidecars: list[tuple[str, str]] = field(default_factory=list)
-    log: Path | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether every step ended well, or was allowed not to."""
-        return self.reason == "Succeeded"
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds from start to end."""
-        return ((self.finished or now()) - self.started).total_seconds()
-
-    def end(self, reason: str, message: str, exit_status: int) -> None:
-        """Record how it ended, unless that is already known."""
-        if self.reason == "Running":
-            self.reason, self.message, self.exit_status = reason, message, exit_status
 
 
 @dataclass(frozen=True)
@@ -98,18 +37,13 @@ class Attempt:
     changed: Callable[[Outcome], None]
 
 
-class StepFault(Exception):
+class StepError(Exception):
     """A step ended the TaskRun."""
 
     def __init__(self, reason: str, message: str, exit_status: int) -> None:
         """Keep what the status says."""
         super().__init__(message)
         self.reason, self.exit_status = reason, exit_status
-
-
-def now() -> datetime:
-    """This moment, in UTC."""
-    return datetime.now(timezone.utc)
 
 
 def run(attempt: Attempt) -> Outcome:
@@ -125,7 +59,7 @@ def run(attempt: Attempt) -> Outcome:
         backends = start_sidecars(attempt, started, outcome)
         run_steps(attempt, outcome, backends)
         outcome.end("Succeeded", "All Steps have completed executing", 0)
-    except StepFault as fault:
+    except StepError as fault:
         outcome.end(fault.reason, str(fault), fault.exit_status)
     except NearedgeError as error:
         outcome.end("TaskRunValidationFailed", str(error), error.status)
@@ -153,14 +87,14 @@ def start_sidecars(attempt: Attempt, started: list[sidecars.Sidecar], outcome: O
 
 
 def run_steps(attempt: Attempt, outcome: Outcome, extra: Mapping[str, str]) -> None:
-    """Run the steps one after the other. Raises StepFault for the one that ends the TaskRun."""
+    """Run the steps one after the other. Raises StepError for the one that ends the TaskRun."""
     deadline = None if not attempt.timeout_s else time.monotonic() + attempt.timeout_s
     scope = Scope(attempt.scope.values)
     for step, status in zip(attempt.task.steps, outcome.steps, strict=True):
         outcome.log = status.log
         try:
             run_step(attempt, step, status, scope, extra, deadline, outcome)
-        except StepFault:
+        except StepError:
             skip_rest(outcome)
             raise
         scope.values |= results.of_step(step, attempt.places.steps)
@@ -175,7 +109,7 @@ def run_step(
     deadline: float | None,
     outcome: Outcome,
 ) -> None:
-    """Run one step. Raises StepFault where it fails and may not, is stopped, or runs out of time."""
+    """Run one step. Raises StepError where it fails and may not, is stopped, or runs out of time."""
     own = (
         seconds(substitution.text(step["timeout"], scope), f"step {step['name']}.timeout") if step.get("timeout") else 0
     )
@@ -190,18 +124,18 @@ def run_step(
         finish(status, NOT_STARTED, "Error")
         program = container.command[0] if container.command else container.image
         fault = f"step {step['name']}: cannot start {program}: {(error.strerror or str(error)).lower()}"
-        raise StepFault("Failed", fault, NOT_STARTED) from error
+        raise StepError("Failed", fault, NOT_STARTED) from error
     wait(running, attempt, status, deadline, own)
     record_exit_code(attempt.places, step["name"], status.exit_code or 0)
     if status.exit_code and step.get("onError") == "continue":
         status.reason = "Continued"
     elif status.exit_code:
-        raise StepFault("Failed", f'"step-{step["name"]}" exited with code {status.exit_code}', status.exit_code)
+        raise StepError("Failed", f'"step-{step["name"]}" exited with code {status.exit_code}', status.exit_code)
     attempt.changed(outcome)
 
 
 def wait(running: Running, attempt: Attempt, status: StepStatus, deadline: float | None, own_s: float) -> None:
-    """Wait until a step ends, is told to stop, or runs out of its own time (`own_s` seconds, 0 for none) or the Task's."""
+    """Wait until a step ends, is told to stop, or is out of its own time (`own_s`, 0 for none) or the Task's."""
     step_deadline = time.monotonic() + own_s if own_s else None
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -211,13 +145,13 @@ def wait(running: Running, attempt: Attempt, status: StepStatus, deadline: float
             return
         if attempt.control.stopping.is_set():
             halt(running, attempt, status, "Cancelled")
-            raise StepFault("TaskRunCancelled", attempt.control.message, INTERRUPTED)
+            raise StepError("TaskRunCancelled", attempt.control.message, INTERRUPTED)
         if deadline is not None and time.monotonic() > deadline:
             halt(running, attempt, status, "TimeoutExceeded")
-            raise StepFault("TaskRunTimeout", f"TaskRun failed to finish within {go(attempt.timeout_s or 0)}", 1)
+            raise StepError("TaskRunTimeout", f"TaskRun failed to finish within {go(attempt.timeout_s or 0)}", 1)
         if step_deadline is not None and time.monotonic() > step_deadline:
             halt(running, attempt, status, "TimeoutExceeded")
-            raise StepFault("Failed", f'"step-{status.name}" exceeded its timeout of {go(own_s)}', 1)
+            raise StepError("Failed", f'"step-{status.name}" exceeded its timeout of {go(own_s)}', 1)
 
 
 def halt(running: Running, attempt: Attempt, status: StepStatus, reason: str) -> None:

@@ -10,9 +10,9 @@ from nearedge.runner.children import Child
 from nearedge.runner.conditions import Skip, State
 from nearedge.runner.durations import go
 from nearedge.runner.model import PipelineTask
+from nearedge.runner.outcome import Outcome, now
 from nearedge.runner.plan import Plan
 from nearedge.runner.substitution import Scope, Value, references
-from nearedge.runner.taskrun import Outcome, now
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What became of one Task. `results` has one map for each TaskRun: one, or as many as the matrix has combinations."""
+    """What became of one Task. `results` has a map for each TaskRun: one, or one for each combination of a matrix."""
 
     name: str
     state: State
@@ -158,7 +158,7 @@ def judge(plan: Plan, verdict: Verdict, states: Mapping[str, State]) -> tuple[st
 def pipeline_results(
     plan: Plan, states: Mapping[str, State], runs: Mapping[str, Sequence[Child]], scope: Scope
 ) -> tuple[dict[str, Value], list[str]]:
-    """The Pipeline's results; those of Tasks that did not succeed are left out, those a successful Task owes are faults."""
+    """The Pipeline's results, and the names of those that a successful Task owes; those of other Tasks are left out."""
     whole = Scope(scope.values)
     for task in plan.pipeline.final:
         if states[task.name].done and runs[task.name]:

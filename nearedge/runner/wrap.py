@@ -25,6 +25,15 @@ def run_of(kind: str, name: str) -> Document:
     }
 
 
+def title(document: Document) -> str:
+    """What messages call a run: its kind and name, or the Pipeline or Task where the run was made up around it."""
+    spec, name = document["spec"], document["metadata"].get("name")
+    for kind, field in (("Pipeline", "pipelineRef"), ("Task", "taskRef")):
+        if not name and isinstance(spec.get(field), dict):
+            return f"{kind} {spec[field].get('name')}"
+    return f"{document['kind']} {load.name_of(document)}"
+
+
 def with_folders(document: Document, given: Mapping[str, str]) -> Document:
     """The run without the bindings that the command line replaces, so that a claim or a secret can be a folder here."""
     changed = copy.deepcopy(document)
@@ -38,7 +47,7 @@ def with_folders(document: Document, given: Mapping[str, str]) -> Document:
 
 def around_task(document: Document, library: Library) -> Document:
     """A TaskRun as a PipelineRun whose Pipeline has this Task alone and the same params, workspaces and results."""
-    spec, where = document["spec"], f"TaskRun {load.name_of(document)}"
+    spec, where = document["spec"], title(document)
     reference, embedded = spec.get("taskRef"), spec.get("taskSpec")
     if (reference is None) == (embedded is None):
         raise InputError(f"{where}: needs either a taskRef or a taskSpec")
@@ -67,7 +76,7 @@ def around_task(document: Document, library: Library) -> Document:
 
 
 def around(inner: Document, name: str) -> dict[str, Document]:
-    """What a Pipeline declares, and what it hands to its only Task, for the Task's own params, workspaces and results."""
+    """What a Pipeline declares, and what it hands to its only Task, for that Task's own declarations."""
     params = inner.get("params") or []
     spaces = inner.get("workspaces") or []
     return {

@@ -1,0 +1,49 @@
+"""What is looked at before a run starts, beyond its manifests' own rules: whether steps can run here, and doubts."""
+
+from nearedge.runner import backend, substitution
+from nearedge.runner.model import Pipeline, PipelineTask
+from nearedge.runner.substitution import Scope, references
+
+
+def check_images(pipeline: Pipeline, scope: Scope, on_host: bool) -> None:
+    """Raise UnsupportedError for a step that cannot run here, as far as its image is known before the run."""
+    for task in pipeline.every():
+        inner = known_params(task, scope)
+        for step in task.task.steps:
+            image = substitution.text(step["image"], inner)
+            if not list(references(image)):
+                has_command = bool(step.get("command") or step.get("script"))
+                backend.check(image, on_host, has_command, f"Task {task.name}: step {step['name']}")
+
+
+def known_params(task: PipelineTask, scope: Scope) -> Scope:
+    """The params of a Task whose values do not wait for other Tasks."""
+    values = dict(scope.values) if task.embedded else {}
+    for param in task.task.params:
+        template = task.params.get(param.name, param.default)
+        in_matrix = task.matrix is not None and param.name in task.matrix.params
+        if template is None or in_matrix:
+            continue
+        found = substitution.value(template, scope) if param.name in task.params else template
+        values.pop(("params", param.name), None)
+        if not list(references(found)):
+            values[("params", param.name)] = found
+    return Scope(values)
+
+
+def warnings(pipeline: Pipeline) -> list[str]:
+    """Doubts to log: params inside scripts, params given that a Task does not declare."""
+    found = []
+    for task in pipeline.every():
+        for step in task.task.steps:
+            if any(reference.key[0] == "params" for reference in references(step.get("script") or "")):
+                found.append(
+                    f"Task {task.name}: step {step['name']}: $(params...) stands inside its script, where a value can "
+                    "become code; hand it over in env"
+                )
+        declared = {param.name for param in task.task.params}
+        if not task.embedded:
+            found += [
+                f"Task {task.name}: has no param {name}; it is not used" for name in task.params if name not in declared
+            ]
+    return found
