@@ -76,7 +76,7 @@ class Histogram(Metric):
 def sample(name: str, labels: Iterable[tuple[str, str]], number: float) -> str:
     """One line: the name, its labels escaped, the number."""
     inside = ",".join(f'{label}="{escaped(value)}"' for label, value in labels)
-    shown = int(number) if float(number).is_integer() else number
+    shown = str(int(number)) if float(number).is_integer() else repr(float(number)).replace("inf", "+Inf")
     return f"{name}{{{inside}}} {shown}" if inside else f"{name} {shown}"
 
 

@@ -123,7 +123,8 @@ def compare_output(tolerance: Tolerance, expected: Array, answers: list[Array], 
     for wanted, got in zip(expected, answers, strict=True):
         difference = largest_difference(wanted, got)
         largest = max(largest, difference)
-        held += same_top1(wanted, got) if tolerance.kind == "top1" else difference <= tolerance.value
+        decided = same_top1(wanted, got) if tolerance.kind == "top1" else difference <= tolerance.value
+        held += decided and bool(np.isfinite(difference))
     passed = held == len(answers) and (not same or largest <= tolerance.close)
     return OutputResult(tolerance.output, tolerance.kind, largest, held, len(answers), passed)
 
