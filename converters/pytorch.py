@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from converters import exported
-from converters.datatypes import TO_OPENVINO, fed_to_model, from_framework
+from converters.datatypes import TO_NUMPY, TO_OPENVINO, fed_to_model, from_framework
 from converters.opened import Array, Opened, Run
-from converters.refusal import explained
+from converters.refusal import essence, explained
 from converters.signature import Signature, Tensor, match_inputs
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.release.description import Description
@@ -60,6 +60,7 @@ def convert_scripted(path: Path, description: Description) -> tuple[Any, list[An
 
     module = _load_scripted(path)
     positions = match_inputs(description, _scripted_signature(module, path).inputs, str(path))
+    _try(module, description, positions, path)
     places = [value.debugName() for value in module.inlined_graph.inputs()][1:]  # the first is the module itself
     given = [
         (
@@ -72,6 +73,30 @@ def convert_scripted(path: Path, description: Description) -> tuple[Any, list[An
     with explained(path, "OpenVINO cannot convert it"), exported.quietly():
         model = ov.convert_model(module, input=sorted(given, key=lambda item: places.index(item[0])))
     return model, _parameters(model, [places[position] for position in positions], path)
+
+
+def _try(module: Any, description: Description, positions: Sequence[int], path: Path) -> None:  # noqa: ANN401  # module
+    """Run a TorchScript module once on zeros, since the file does not tell which shapes and types it takes.
+
+    Raises InputError where it refuses those of model.yaml. Only where no dimension but the first may vary: there is no
+    telling what other sizes it can do with.
+    """
+    import torch
+
+    if any(-1 in one.shape[1:] for one in description.inputs):
+        return
+    zeros: list[Any] = [None] * len(positions)
+    for one, position in zip(description.inputs, positions, strict=True):
+        name = TO_NUMPY[fed_to_model(one.dtype, one.preprocessing is not None)]
+        zeros[position] = torch.zeros([1 if size == -1 else size for size in one.shape], dtype=getattr(torch, name))
+    try:
+        with torch.inference_mode(), exported.quietly():
+            module(*zeros)
+    except (RuntimeError, IndexError, ValueError) as error:
+        given = ", ".join(f"{one.name} {one.shape} {one.dtype}" for one in description.inputs)
+        raise InputError(
+            f"{path}: the model refuses the inputs of model.yaml ({given}): {essence(str(error))}"
+        ) from error
 
 
 def convert_exported(path: Path, description: Description) -> tuple[Any, list[Any]]:
