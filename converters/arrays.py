@@ -83,7 +83,8 @@ def load_folder(path: Path, wanted: list[str]) -> dict[str, Array]:
 
 def load_npz(path: Path, wanted: list[str]) -> dict[str, Array]:
     """The wanted members of an .npz file."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError(f"{path}: is a single array; save one for each input with numpy.savez")
         for name in wanted:

@@ -99,7 +99,7 @@ def mae(answers: NDArray[Any], labels: NDArray[Any]) -> float:
 
 
 def rmse(answers: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Root of the mean squared error."""
+    """Root of the mean squared error over all values."""
     return math.sqrt(float(((answers - labels) ** 2).mean()))
 
 

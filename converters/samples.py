@@ -54,7 +54,7 @@ class Requests(Sequence[Feed]):
         """One input of the request that begins at `row`."""
         array = self.data[one.name]
         part = array[row] if array.ndim > len(one.shape) else array[row : row + self.rows_each]
-        return np.ascontiguousarray(part, dtype=arrays.dtype_of(one))
+        return np.array(part, dtype=arrays.dtype_of(one), order="C")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def rows_of(path: str) -> list[dict[str, Any]]:
     with np.load(path, allow_pickle=False) as arrays:
         whole = {name: arrays[name] for name in arrays.files}
     count = len(next(iter(whole.values())))
-    return [{name: np.ascontiguousarray(array[at]) for name, array in whole.items()} for at in range(count)]
+    return [{name: np.array(array[at], order="C") for name, array in whole.items()} for at in range(count)]
 
 
 def timed(predict: Predict, feeds: list[dict[str, Any]], seconds: float) -> list[float]:

@@ -1,0 +1,173 @@
+"""The proof on a real model: what a right IR gives, and every damage that must not pass."""
+
+import numpy as np
+import pytest
+
+from converters import convert, execution, proof, samples, sources, workspace
+from converters.thresholds import THRESHOLDS
+from nearedge.errors import GateError
+from nearedge.release import description
+
+PLAIN = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+def prove(release, xml=None, described=None):
+    described = described or description.read(release / "source" / "model.yaml")
+    source = sources.load_source(release / "source" / "model.onnx", "onnx", described)
+    runner = execution.Runner(xml or release / workspace.F32, PLAIN)
+    evaluation = samples.evaluation(described, release / "source")
+
+    def original(feed):
+        return source.predict(sources.preprocess(described, feed))
+
+    return proof.compare(described, evaluation, original, runner.predict, "test")
+
+
+def test_a_right_conversion_holds(digits_release):
+    found = prove(digits_release)
+    found.gate(THRESHOLDS["f32"], "f32")
+    assert found.kinds == {"logits": "class", "probabilities": "class"}
+    assert found.metric.source > 0.95 and found.metric.drop == 0.0 and found.metric.rows == 300
+    assert 0 < found.largest() < 1e-5 and not found.faults(THRESHOLDS["f32"])
+
+
+def right(release):
+    return convert.convert(release / "source" / "model.onnx", "onnx", description.read(release / "source" / "model.yaml"))
+
+
+def with_preprocessing(release, tmp_path, mean, scale):
+    text = (release / "source" / "model.yaml").read_text()
+    before = "mean: [8.0, 2.0, 12.0], scale: [8.0, 4.0, 6.0]"
+    assert before in text
+    wrong = description.parse(text.replace(before, f"mean: {mean}, scale: {scale}"), "wrong")
+    return convert.convert(release / "source" / "model.onnx", "onnx", wrong)
+
+
+def swapped_channels(release, _):
+    from openvino import Layout
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(right(release))
+    steps.input("image").tensor().set_layout(Layout("NCHW"))
+    steps.input("image").preprocess().reverse_channels()
+    return steps.build()
+
+
+def constants(model, rank):
+    """The float constants of that rank, in order; the first of rank 4 with more than 100 values is the kernel."""
+    return [
+        op for op in model.get_ordered_ops()
+        if op.get_type_name() == "Constant" and len(op.get_output_shape(0)) == rank and op.data.size > 100
+    ]  # fmt: skip
+
+
+def replaced(model, node, values):
+    from openvino import opset13
+
+    fresh = opset13.constant(values.astype(np.float32))
+    for target in node.output(0).get_target_inputs():
+        target.replace_source_output(fresh.output(0))
+    return model
+
+
+def zeroed_layer(release, _):
+    model = right(release)
+    kernel = constants(model, 4)[0]
+    return replaced(model, kernel, np.zeros_like(kernel.data))
+
+
+def permuted_classes(release, _):
+    model = right(release)
+    weights = constants(model, 2)[0]
+    return replaced(model, weights, np.roll(weights.data, 1, axis=int(np.argmin(weights.data.shape))))
+
+
+def permuted_outputs(release, _):
+    import openvino
+
+    from converters.canonical import canonical
+
+    model = right(release)
+    results = model.get_results()[::-1]
+    described = description.read(release / "source" / "model.yaml")
+    return canonical(openvino.Model(results, model.get_parameters(), "wrong"), described)
+
+
+def wrong_mean(release, tmp_path):
+    return with_preprocessing(release, tmp_path, [0.0, 0.0, 0.0], [8.0, 4.0, 6.0])
+
+
+def wrong_scale(release, tmp_path):
+    return with_preprocessing(release, tmp_path, [8.0, 2.0, 12.0], [1.0, 1.0, 1.0])
+
+
+def lost_bias(release, _):
+    model = right(release)
+    bias = [
+        op for op in model.get_ordered_ops()
+        if op.get_type_name() == "Constant" and op.data.size == 10 and op.data.dtype == np.float32
+    ][-1]  # fmt: skip
+    return replaced(model, bias, np.zeros_like(bias.data))
+
+
+DAMAGE = [
+    swapped_channels, wrong_mean, wrong_scale, zeroed_layer, permuted_classes, permuted_outputs, lost_bias,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_wrong_conversion_is_caught(release, tmp_path, damage):
+    import openvino
+
+    xml = tmp_path / "wrong.xml"
+    openvino.save_model(damage(release, tmp_path), xml, compress_to_fp16=False)
+    found = prove(release, xml)
+    for precision in ("f32", "fp16", "bf16"):
+        with pytest.raises(GateError):
+            found.gate(THRESHOLDS[precision], precision)
+    if damage is not lost_bias:
+        with pytest.raises(GateError):
+            found.gate(THRESHOLDS["int8"], "int8")
+
+
+@pytest.mark.parametrize("shift", ["row", "class"])
+def test_shifted_labels_are_caught(release, shift):
+    path = release / "source" / "data.npz"
+    with np.load(path) as arrays:
+        image, label = arrays["image"], arrays["label"]
+    np.savez(path, image=image, label=np.roll(label, 1) if shift == "row" else (label + 1) % 10)
+    with pytest.raises(GateError, match=r"the source's own accuracy is 0\.\d+, no better than chance"):
+        prove(release).gate(THRESHOLDS["f32"], "f32")
+
+
+def test_a_missing_output_is_caught(digits_release):
+    described = description.read(digits_release / "source" / "model.yaml")
+    evaluation = samples.evaluation(described, digits_release / "source")
+
+    def one(_):
+        return {"logits": np.zeros((1, 10))}
+
+    with pytest.raises(GateError, match="output 'probabilities': the source has none of that name; it has logits"):
+        proof.compare(described, evaluation, one, one, "test")
+
+
+def test_without_labels_only_parity_is_proven(digits_release, edit_yaml):
+    described = description.read(digits_release / "source" / "model.yaml")
+    described = described.model_copy(update={"metric": None})
+    found = prove(digits_release, described=described)
+    found.gate(THRESHOLDS["f32"], "f32")
+    assert found.metric is None and found.source is None
+
+
+def test_decisions_count_by_their_share():
+    described = description.Description.model_validate({
+        "schema": 1, "name": "m", "source": {"path": "m"}, "outputs": [{"name": "y"}],
+        "inputs": [{"name": "x", "shape": [1], "dtype": "FP32"}],
+    })  # fmt: skip
+    feeds = [{"x": np.array([number], "f4")} for number in range(4)]
+    evaluation = samples.Samples(feeds, None, 4, 1, synthetic=True)
+    found = proof.compare(
+        described, evaluation, lambda feed: {"y": feed["x"].astype(int)},
+        lambda feed: {"y": np.minimum(feed["x"].astype(int), 2)}, "test",
+    )  # fmt: skip
+    assert found.largest() == 0.25
