@@ -1,0 +1,34 @@
+#!/bin/sh
+# install.sh EXTRA[,EXTRA]: install the wheel of nearedge with these extras into /opt/nearedge, on any base with Python.
+set -eu
+extra=$1
+context=$(dirname "$0")
+home=/opt/nearedge
+export HOME=/tmp PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+umask 022
+
+# fetch-model and publish-gitops run git.
+if ! command -v git > /dev/null; then
+    if command -v microdnf > /dev/null; then
+        microdnf install -y --nodocs --setopt=install_weak_deps=0 git-core && microdnf clean all
+    elif command -v dnf > /dev/null; then
+        dnf install -y --nodocs --setopt=install_weak_deps=0 git-core && dnf clean all
+    else
+        apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+    fi
+fi
+
+[ -x "$home/bin/python" ] || python3 -m venv --without-pip "$home"
+"$home/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nearedge needs Python 3.11 or newer")'
+
+# The pip that the context brings, where it brings one: a base may have none, or one too old.
+set -- "$context"/pip-*.whl
+if [ -f "$1" ]; then
+    set -- "$home/bin/python" "$1/pip"
+else
+    set -- python3 -m pip --python "$home/bin/python"
+fi
+wheel=$(echo "$context"/nearedge-*.whl)
+"$@" install --no-cache-dir --progress-bar off --root-user-action ignore \
+    --constraint "$context/constraints.txt" "${wheel}[$extra]"
+rm -rf /tmp/* /var/tmp/*
