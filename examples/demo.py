@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import requests
 from rich.console import Console
-from rich.table import Table
 
 from nearedge.release import description, record, sections
 from nearedge.release.record import Record
@@ -99,10 +98,9 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
-def summary(release: Record, home: Path, before: str) -> Table:
+def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
     """What a person wants to know of the release."""
     evidence = release.evidence
-    table = Table(title=f"{release.identity.name}: what came out", show_header=False, title_justify="left", box=None)
     rows: list[tuple[str, str]] = []
     deployed, first = evidence.verification_deployed, evidence.verification_f32
     if deployed and deployed.metric:
@@ -130,9 +128,7 @@ def summary(release: Record, home: Path, before: str) -> Table:
     rows.append(("git commit", f"{head}{'' if head != before else ' (nothing changed, no new commit)'}"))
     rows.append(("GitOps repository", str(home / "gitops.git")))
     rows.append(("report", str(home / "release" / "report" / "report.html")))
-    for left, right in rows:
-        table.add_row(f"[dim]{left}[/dim]", right)
-    return table
+    return rows
 
 
 def wait_ready(server: subprocess.Popen[bytes], address: str) -> None:
@@ -221,7 +217,8 @@ def main() -> None:
     run_pipeline(name, source, home)
     profile = sections.read(home / "release", sections.BenchmarkSection).profile
     console.print()
-    console.print(summary(record.assemble(home / "release", profile), home, before))
+    for what, value in summary(record.assemble(home / "release", profile), home, before):
+        console.print(f"[dim]{what:20}[/dim]{value}")
     step("3. Serve the image and ask it one thing")
     serve(name, home, source, options.keep)
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TASKS = sorted(path for path in (ROOT / "tasks").glob("*/*.yaml") if path.stem == path.parent.name)
 PIPELINES = sorted(path for path in (ROOT / "pipelines").glob("*/*.yaml") if path.stem == path.parent.name)
 RESOURCES = TASKS + PIPELINES
-KEBAB = re.compile(r"[a-z]+(-[a-z0-9]+)*")
+KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 CHAINS_RESULTS = {"IMAGE_URL", "IMAGE_DIGEST"}
 ANNOTATIONS = {
     f"tekton.dev/{name}" for name in ("pipelines.minVersion", "categories", "tags", "displayName", "platforms")
