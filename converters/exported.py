@@ -1,4 +1,4 @@
-"""Opening a torch.export archive without running what may be hidden in it (docs/adr/0002-exported-programs.md).
+"""Opening a torch.export archive without running what may be hidden in it (docs/adr/0011-untrusted-models.md).
 
 `torch.export.load` unpickles custom objects, falls back to a full unpickling of sample inputs, hands symbolic
 expressions to sympy's `eval`, looks operators up as attributes of `torch`, writes names into generated Python, and
@@ -46,6 +46,7 @@ FUNCTIONS = re.compile(
     r"Symbol|Integer|Float|Rational|Add|Mul|Pow|Abs|Max|Min|Mod|floor|ceiling|oo|int_oo|true|false|Eq|Ne|Lt|Le|Gt|Ge"
     r"|And|Or|Not|FloorDiv|ModularIndexing|Where|PythonMod|CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift"
     r"|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|Identity"
+    r"|Equality|Unequality|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|IsNonOverlappingAndDenseIndicator"
 )
 NODES = (
     ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.keyword,
@@ -82,7 +83,7 @@ def quietly() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         if before is None:
-            del os.environ[FORCE_WEIGHTS_ONLY]
+            os.environ.pop(FORCE_WEIGHTS_ONLY, None)
         else:
             os.environ[FORCE_WEIGHTS_ONLY] = before
 
