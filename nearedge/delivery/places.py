@@ -7,7 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from nearedge.delivery import access, git
+from nearedge.delivery import reference as references
 from nearedge.delivery.archives import Limits, extract, is_archive
+from nearedge.delivery.artifact import pull_artifact
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Place, find_description
 from nearedge.errors import InputError, OutsideError, UnsupportedError
@@ -148,7 +150,11 @@ class Relative:
 
 def from_registry(reference: str, scratch: Path, reach: Access) -> Place:
     """`oci://registry/name[:tag][@digest]`: an artifact whose layers are files with titles. The origin is by digest."""
-    raise UnsupportedError(f"{reference} {scratch} {reach}")
+    parsed = references.parse(reference)
+    root = scratch / "artifact"
+    digest = pull_artifact(parsed, root, reach.registry, max_bytes=reach.max_bytes)
+    origin = f"oci://{parsed.registry}/{parsed.name}@{digest}"
+    return Place(root, find_description(root, "", origin), origin)
 
 
 SCHEMES: dict[str, Callable[[str, Path, Access], Place]] = {

@@ -86,6 +86,7 @@ def create_local(path: Path, branch: str) -> None:
     building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         with git.session(git.Access()) as client:
+            check_branch(client, branch, building)
             client.run("init", "--quiet", "--bare", f"--initial-branch={branch}", at=building)
         building.chmod(0o755)
         building.rename(path)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from nearedge.delivery.artifact import push_artifact
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Place
 from nearedge.delivery.places import Access, locate
+from nearedge.delivery.reference import parse
 from nearedge.errors import InputError, OutsideError, UnsupportedError
 
 ACCESS = Access(max_bytes=1_000_000, web=Client(attempts=1))
@@ -197,3 +199,14 @@ def test_the_web_something_else(tmp_path: Path, folder: Path, web: str) -> None:
     (folder / "film").write_bytes(b"\1" * 1_500_000)
     with pytest.raises(InputError, match=r"neither a model\.yaml nor a tar or zip"):
         locate(f"{web}/m/film", None, scratch_of(tmp_path), Access(max_bytes=2_000_000))
+
+
+def test_an_artifact_in_a_registry(tmp_path: Path, folder: Path, plain_registry: str) -> None:
+    target = parse(f"{plain_registry}/models/m:1")
+    digest = push_artifact(target, folder, ACCESS.registry)
+    for number, reference in enumerate((f"oci://{target}", f"oci://{target}@{digest}")):
+        place = locate(reference, None, scratch_of(tmp_path / str(number)), ACCESS)
+        assert weights(place) == b"weights"
+        assert place.origin == f"oci://{plain_registry}/models/m@{digest}"
+    with pytest.raises(InputError, match="max-bytes"):
+        locate(f"oci://{target}", None, scratch_of(tmp_path / "small"), Access(max_bytes=5))
