@@ -28,9 +28,7 @@ from nearedge.progress import say
 TREE = Path(__file__).resolve().parent.parent
 STEPS, RUNTIME = ("core", "onnx", "pytorch", "tensorflow"), "runtime"
 TARGETS = (*STEPS, RUNTIME)
-NEEDED = (
-    "step_images/Containerfile", "step_images/install.sh", "step_images/copy_runtime.py", "step_images/constraints.txt",
-)  # fmt: skip
+NEEDED = ("step_images/Containerfile", "step_images/install.sh", "step_images/copy_runtime.py", "constraints.txt")
 EPOCH = ("--timestamp=0",)  # the runtime is a base of images whose digest must not depend on the day
 
 
