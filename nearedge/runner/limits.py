@@ -26,7 +26,7 @@ class Clock:
         self.finals_started = time.monotonic()
 
     def overdue(self, verdict: Verdict) -> str | None:
-        """Note a limit that has passed since the last call in `verdict`; the reason to stop what runs, None for none."""
+        """Note in `verdict` a limit that has passed; the reason to stop what runs, None where none has passed anew."""
         limits = self.limits
         if limits.pipeline_s and self.elapsed_s > limits.pipeline_s and verdict.timed_out != "pipeline":
             verdict.timed_out = "pipeline"

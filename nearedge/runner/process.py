@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 GRACE_S = 10.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Running:
         send(others, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(grace_s)
-        psutil.wait_procs(others, timeout=max(0.0, deadline - time.monotonic()))
+        while any(alive(other) for other in others) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
         others = [*others, *self.others()]
         if self.process.poll() is None:
             self.process.kill()
@@ -78,6 +80,14 @@ class Running:
                     found[process.pid] = process
         found.pop(self.process.pid, None)
         return list(found.values())
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that only waits to be reaped by its parent does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:

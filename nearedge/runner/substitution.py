@@ -14,7 +14,7 @@ from nearedge.errors import InputError
 Value = str | list[str] | dict[str, str]
 Key = tuple[str, ...]
 
-ROOTS = "params|tasks|finally|context|workspaces|results|step|steps|credentials"
+ROOTS = "params|tasks|finally|context|workspaces|results|steps|step|credentials"
 PART = r"""(?:\.[A-Za-z0-9_-]+|\["[^"\]]+"\]|\['[^'\]]+'\]|\[\d+\]|\[\*\])"""
 REFERENCE = re.compile(rf"\$\(((?:{ROOTS}){PART}+)\)")
 PIECE = re.compile(PART)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from nearedge.errors import INTERRUPTED, InputError, NearedgeError
 from nearedge.runner import backend, containers, results, sidecars, substitution
@@ -18,6 +19,8 @@ from nearedge.runner.scopes import Places
 from nearedge.runner.substitution import Scope
 
 POLL_S = 0.05
+# How long a step has to end by itself once nobody wants to wait any more.
+HURRIED_S = 0.2
 # The exit status of a program that could not be started, as shells have it.
 NOT_STARTED = 127
 
@@ -155,8 +158,13 @@ def wait(running: Running, attempt: Attempt, status: StepStatus, deadline: float
 
 
 def halt(running: Running, attempt: Attempt, status: StepStatus, reason: str) -> None:
-    """Stop a step and all it started; a second call for help (`Control.killing`) shortens the grace."""
-    finish(status, running.stop(0.2 if attempt.control.killing.is_set() else GRACE_S), reason)
+    """Stop a step and all it started; the grace that it has to end by itself ends when `Control.killing` is set."""
+    gentle = Thread(target=running.stop, args=(GRACE_S,), daemon=True)
+    gentle.start()
+    while gentle.is_alive() and not attempt.control.killing.is_set():
+        gentle.join(POLL_S)
+    finish(status, running.stop(HURRIED_S) if gentle.is_alive() else running.wait(), reason)
+    running.clean_up()
 
 
 def finish(status: StepStatus, exit_code: int, reason: str) -> None:
