@@ -33,7 +33,7 @@ def require(text: object, where: str) -> str:
     """
     if isinstance(text, str) and PATTERN.fullmatch(text):
         return text
-    if isinstance(text, str) and re.fullmatch(r"[a-z0-9+._-]+:[0-9A-Za-z=_-]{32,}", text):
+    if isinstance(text, str) and re.fullmatch(r"(?!sha256:)[a-z0-9+._-]+:[0-9A-Za-z=_-]{32,}", text):
         raise UnsupportedError(f"{where}: digest {text[:20]}… is not sha256; nearedge reads sha256 digests only")
     raise OutsideError(f"{where}: {str(text)[:80]!r} is no digest (sha256: and 64 hex digits); the manifest is damaged")
 

@@ -5,7 +5,7 @@ layout and to a registry. No container runs and no base layer is unpacked; layer
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +144,11 @@ def new_config(base: Base, layers: list[Layer], labels: Mapping[str, str]) -> di
 def new_manifest(
     config: oci.Descriptor, base: tuple[oci.Descriptor, ...], layers: list[Layer], annotations: Mapping[str, str]
 ) -> oci.Manifest:
-    """The image's manifest. Docker's layer types become OCI's, the bytes being the same."""
-    below = [oci.Descriptor(oci.OCI_LAYERS[layer.media_type], layer.digest, layer.size) for layer in base]
+    """The image's manifest. Docker's layer types become OCI's, the bytes being the same; annotations of layers stay.
+
+    Engines find the table of contents of a zstd:chunked layer by its annotations.
+    """
+    below = [replace(layer, media_type=oci.OCI_LAYERS[layer.media_type]) for layer in base]
     document = {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,

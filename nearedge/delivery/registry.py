@@ -110,8 +110,9 @@ class Registry:
     def absolute(self, address: str) -> str:
         """The full address; one on this host keeps our scheme, since proxies that end TLS hide it from a registry."""
         url = urljoin(self.base, address)
-        if transport.origin(url)[0] == transport.origin(self.base)[0] and urlsplit(url).scheme == "http":
-            return urljoin(self.base, urlsplit(url)._replace(scheme="", netloc="").geturl())
+        parts, base = urlsplit(url), urlsplit(self.base)
+        if parts.netloc == base.netloc and parts.scheme == "http":
+            return parts._replace(scheme=base.scheme).geturl()
         return url
 
     def ask(self, method: str, address: str, scope: str, headers: Mapping[str, str] | None = None) -> requests.Response:

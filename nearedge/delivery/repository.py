@@ -19,6 +19,8 @@ from nearedge.errors import OutsideError
 from nearedge.files import CHUNK
 
 ATTEMPTS = 5
+PIECE = 1 << 16
+"""Bytes read at once; what is read of a piece when a connection breaks off has to be read again."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 
 
@@ -123,7 +125,7 @@ class Repository:
             if response.status_code not in (200, 206):
                 raise self.registry.refused(response, f"{self.name}: blob {blob.digest[:19]}")
             skip = start if response.status_code == 200 else 0
-            for chunk in response.iter_content(CHUNK):
+            for chunk in response.iter_content(PIECE):
                 if skip < len(chunk):
                     yield chunk[skip:]
                 skip = max(0, skip - len(chunk))
