@@ -6,7 +6,8 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from nearedge.delivery import deployed, git
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Collected, collect
 from nearedge.delivery.places import Access, locate
-from nearedge.errors import InputError
+from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import new_directory
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
@@ -84,7 +85,7 @@ def run(
     clear(workspace)
     with tempfile.TemporaryDirectory(prefix="nearedge-fetch-") as scratch:
         place = locate(model, source, Path(scratch), reach)
-        with new_directory(workspace / SOURCE) as into:
+        with new_directory(workspace / SOURCE) as into, relative_to(into, place.description.parent):
             collected = collect(place, into, belonging, reach.max_bytes)
             check_sha256(collected, sha256)
             profile = collected.description.target.profile
@@ -104,6 +105,18 @@ def run(
     )
     sections.write(workspace, section)
     return section
+
+
+@contextmanager
+def relative_to(*folders: Path) -> Iterator[None]:
+    """Errors raised inside name files relative to these folders, since nobody knows our temporary ones."""
+    try:
+        yield
+    except (InputError, UnsupportedError) as error:
+        text = str(error)
+        for folder in folders:
+            text = text.replace(f"{folder}/", "")
+        raise type(error)(text) from error
 
 
 def clear(workspace: Path) -> None:

@@ -137,7 +137,7 @@ class Copying:
 
     def tree(self, found: Path, target: Path) -> None:
         """Copy a folder; links to folders and files that are none are refused."""
-        for folder, folders, files in os.walk(found):
+        for folder, folders, files in os.walk(found, onerror=refuse):
             for name in folders:
                 if (Path(folder) / name).is_symlink():
                     raise self.fault(Path(folder) / name, "is a link to a folder; put the folder itself there")
@@ -165,6 +165,11 @@ class Copying:
         """The error for one file, named as a person knows it."""
         name = os.path.relpath(path, self.place.root.resolve())
         return InputError(f"{self.place.origin}: {name!r} {what}")
+
+
+def refuse(error: OSError) -> None:
+    """Raise what `os.walk` would pass over: a folder that cannot be read is not empty."""
+    raise error
 
 
 def refuse_pointer(path: Path, name: str) -> None:

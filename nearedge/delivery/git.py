@@ -19,9 +19,9 @@ from urllib.parse import unquote, urlsplit
 
 import certifi
 
-from nearedge.errors import InputError, OutsideError
+from nearedge.errors import InputError, MachineError, OutsideError
 
-TIMEOUT_S = 600.0
+TIMEOUT_S = 1800.0
 TRANSPORTS = "file:git:http:https:ssh"
 CA_FILE = "ca-bundle.crt"
 KEPT = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "http_proxy")
@@ -141,8 +141,10 @@ def without_credentials(url: str) -> str:
 def session(access: Access) -> Iterator[Git]:
     """Git that works with the credentials in `access`, and nothing of this machine's own git configuration.
 
-    Raises InputError where a bound folder does not hold what it should.
+    Raises InputError where a bound folder does not hold what it should, MachineError without git.
     """
+    if shutil.which("git") is None:
+        raise MachineError("git is not installed; install it, or use a step image that holds it")
     home = Path(tempfile.mkdtemp(prefix="nearedge-git-"))
     try:
         secrets = private_home(home, access.basic_auth)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nearedge.delivery import git
-from nearedge.errors import InputError, OutsideError
+from nearedge.errors import InputError, MachineError, OutsideError
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nnone\n-----END OPENSSH PRIVATE KEY-----\n"
 
@@ -140,6 +140,12 @@ def test_a_remote_that_never_answers_is_left(tmp_path: Path) -> None:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MachineError, match="git is not installed"), git.session(git.Access()):
+        pass
 
 
 def test_the_proxy_for_plain_http_reaches_git(monkeypatch: pytest.MonkeyPatch) -> None:

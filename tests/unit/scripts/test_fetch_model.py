@@ -172,7 +172,8 @@ def test_refusals_are_one_line_and_leave_nothing(
     ("change", "words"),
     [
         ("source: {path: model.onnx, sha256: " + "0" * 64 + "}", "model.yaml: source.sha256"),
-        ("source: {path: data.npz}", "data.npz"),
+        ("source: {path: data.npz}", "fetch-model: data.npz: "),
+        ("source: {paths: model.onnx}", "fetch-model: model.yaml: source.path: "),
         ("source: {path: ../model.onnx}", "does not lie beside or below"),
     ],
 )
