@@ -39,7 +39,11 @@ LACKS = {"x": "$(tasks.p.results.absent)"}
         ({"params": LACKS}, facts(), Decision.MISSING),
         ({"params": LACKS}, facts(State.FAILED), Decision.MISSING),
         ({"params": LACKS}, facts(State.SKIPPED, Skip.WHEN), Skip.MISSING_RESULTS),
-        ({"when": (When("$(tasks.p.results.absent)", "in", ("v",)),)}, facts(State.SKIPPED, Skip.WHEN), Skip.MISSING_RESULTS),
+        (
+            {"when": (When("$(tasks.p.results.absent)", "in", ("v",)),)},
+            facts(State.SKIPPED, Skip.WHEN),
+            Skip.MISSING_RESULTS,
+        ),
         ({"when": (When("$(tasks.p.results.given)", "in", ("v",)),)}, facts(), Decision.RUN),
         ({"when": NO}, facts(), Skip.WHEN),
         ({"when": NO}, facts(State.RUNNING), Decision.WAIT),

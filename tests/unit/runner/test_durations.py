@@ -20,7 +20,9 @@ def test_what_is_no_duration(text):
         durations.seconds(text, "here")
 
 
-@pytest.mark.parametrize(("given", "expected"), [(0.04, "0.0 s"), (2.06, "2.1 s"), (59.9, "59.9 s"), (185, "3 min 05 s")])
+@pytest.mark.parametrize(
+    ("given", "expected"), [(0.04, "0.0 s"), (2.06, "2.1 s"), (59.9, "59.9 s"), (185, "3 min 05 s")]
+)
 def test_readable(given, expected):
     assert durations.readable(given) == expected
 
