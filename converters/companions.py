@@ -22,14 +22,17 @@ TENSOR_EXTERNAL, ENTRY_KEY, ENTRY_VALUE = 13, 1, 2
 def names(path: Path, form: Format) -> list[str]:
     """The files that the model needs besides `path`, relative to its folder, sorted; they need not be there yet.
 
-    Raises InputError where one leads out of the model's folder.
+    Raises InputError where one leads out of the model's folder, or the model is damaged.
     """
     if form == "openvino-ir":
         return [path.with_suffix(".bin").name]
     if form != "onnx":
         return []
-    with wire.mapped(path) as view:
-        found = sorted(set(_locations(view)))
+    try:
+        with wire.mapped(path) as view:
+            found = sorted(set(_locations(view)))
+    except (ValueError, RecursionError) as error:  # an empty file cannot be mapped
+        raise InputError(f"{path}: a damaged or truncated onnx file; fetch or save it again") from error
     for name in found:
         inside(path.parent, name)
     return found

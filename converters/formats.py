@@ -60,23 +60,23 @@ def _folder(path: Path) -> Format:
         raise InputError(
             f"{path}: a folder without saved_model.pb{text}; give a SavedModel folder, or the model file itself"
         )
-    try:
-        signatures_of(path)
-    except (wire.DamagedError, ValueError) as error:
-        raise InputError(f"{path / 'saved_model.pb'}: damaged or truncated; export the model again") from error
+    signatures_of(path)
     return "savedmodel"
 
 
 def signatures_of(folder: Path) -> list[str]:
-    """The names of a SavedModel's signatures, such as serving_default. Raises wire.DamagedError."""
-    with wire.mapped(folder / "saved_model.pb") as view:
-        graphs = [field for field in wire.fields(view) if field.number == SAVED_META_GRAPH]
-        return [
-            wire.text(view, key)
-            for graph in graphs
-            for entry in wire.inner(view, graph, META_SIGNATURE)
-            for key in wire.inner(view, entry, MAP_KEY)
-        ]
+    """The names of a SavedModel's signatures, such as serving_default. Raises InputError where it is damaged."""
+    try:
+        with wire.mapped(folder / "saved_model.pb") as view:
+            graphs = [field for field in wire.fields(view) if field.number == SAVED_META_GRAPH]
+            return [
+                wire.text(view, key)
+                for graph in graphs
+                for entry in wire.inner(view, graph, META_SIGNATURE)
+                for key in wire.inner(view, entry, MAP_KEY)
+            ]
+    except ValueError as error:  # also for an empty file, which cannot be mapped
+        raise InputError(f"{folder / 'saved_model.pb'}: damaged or truncated; export the model again") from error
 
 
 def _by_magic(path: Path, head: bytes) -> Format | None:

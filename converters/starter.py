@@ -1,7 +1,7 @@
 """The commented model.yaml that `nearedge init` writes from a model file."""
 
-import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def scalar(value: str) -> str:
         plain = bool(re.fullmatch(r"[A-Za-z_][\w./-]*", value)) and yaml.safe_load(value) == value
     except yaml.YAMLError:
         plain = False
-    return value if plain else json.dumps(value)
+    return value if plain else yaml.safe_dump(value, default_style='"', width=sys.maxsize).strip()
 
 
 def relative_to(path: Path, description: Path, what: str) -> str:
