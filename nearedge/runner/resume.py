@@ -22,7 +22,7 @@ from nearedge.runner.model import PipelineTask
 from nearedge.runner.outcome import now
 from nearedge.runner.plan import Plan
 from nearedge.runner.store import RunFolder
-from nearedge.runner.substitution import Scope, Value
+from nearedge.runner.substitution import Scope, Value, references
 from nearedge.runner.workspaces import Source
 
 # Relative path to size in bytes, time of change of content and of the inode in ns.
@@ -88,10 +88,11 @@ def look(path: Path) -> Files | None:
 
 def digest(task: PipelineTask, params: Mapping[str, Value], folders: Mapping[str, Path | None], plan: Plan) -> str:
     """A digest of everything a TaskRun is told. The images are in its spec and params."""
+    used = {reference.key[1] for reference in references(task.task.spec) if reference.key[0] == "params"}
     told = {
         "spec": task.task.spec,
         "params": dict(params),
-        "around": list(plan.params.items()) if task.embedded else [],
+        "around": {name: value for name, value in plan.params.items() if task.embedded and name in used},
         "folders": {name: str(path) for name, path in folders.items()},
         "on_host": plan.on_host,
         "version": __version__,
@@ -159,15 +160,11 @@ def reusable(plan: Plan, sources: Mapping[str, Source], past: Past) -> dict[str,
         found = replay(plan, sources, candidates)
         kept = {record.label: record for records in found.values() for record in records}
         good = {label: record for label, record in kept.items() if untouched(record, kept)}
-        good = good if all(explained(path, past) for path in folders_of(good)) else {}
+        strange = {folder for one in good.values() for folder in one.folders if not explained(folder, past)}
+        good = {label: one for label, one in good.items() if not strange & one.folders.keys()}
         if good == kept:
             return found
         candidates = good
-
-
-def folders_of(records: Mapping[str, Record]) -> set[str]:
-    """The folders that records speak of."""
-    return {folder for record in records.values() for folder in record.folders}
 
 
 def untouched(one: Record, kept: Mapping[str, Record]) -> bool:

@@ -9,6 +9,7 @@ from nearedge.errors import InputError
 from nearedge.files import inside
 from nearedge.runner.fields import Document
 from nearedge.runner.model import Binding, PipelineTask, Workspace
+from nearedge.runner.substitution import references
 
 EMPTY_DIR = "emptyDir"
 
@@ -83,13 +84,15 @@ def make(sources: Mapping[str, Source], shared: Path) -> dict[str, Source]:
 def bindings(task: PipelineTask, known: Mapping[str, Source]) -> dict[str, Binding]:
     """The bindings of a Task by its own workspace names.
 
-    A Task that stands in the Pipeline also gets the run's workspaces under their own names, as Tekton propagates them.
+    A Task that stands in the Pipeline also gets those of the run that it names, as Tekton propagates them.
     """
     found = {binding.name: binding for binding in task.workspaces}
     declared = {workspace.name for workspace in task.task.workspaces}
     if task.embedded:
+        used = {reference.key[1] for reference in references(task.task.spec) if reference.key[0] == "workspaces"}
         for name in known:
-            found.setdefault(name, Binding(name, name, ""))
+            if name in used | declared:
+                found.setdefault(name, Binding(name, name, ""))
     return {name: binding for name, binding in found.items() if task.embedded or name in declared}
 
 
