@@ -20,20 +20,20 @@ def candidate(scores, least=None, name="y"):
     return Candidate({"x": np.zeros((1, 2), "f4")}, here, here if least is None else {name: np.asarray([least])})
 
 
-def sure(name, scores, precision, kind="class", least=None):
+def sure(scores, precision, kind="class", least=None):
     return golden.is_sure(candidate(scores, least), {"y": kind}, {"y": 10.0}, precision)
 
 
 @pytest.mark.parametrize("precision", list(ACROSS))
 def test_the_margin_must_exceed_twice_what_an_instruction_set_moves(precision):
     wide = 10 * logit_margin(precision)
-    assert sure(None, [10.0, 10.0 - 1.01 * wide, -5.0], precision)
-    assert not sure(None, [10.0, 10.0 - 0.99 * wide, -5.0], precision)
+    assert sure([10.0, 10.0 - 1.01 * wide, -5.0], precision)
+    assert not sure([10.0, 10.0 - 0.99 * wide, -5.0], precision)
 
 
 def test_a_sample_another_set_decides_otherwise_is_never_sure():
-    assert not sure(None, [10.0, 0.0], "f32", least=[0.0, 10.0])
-    assert not sure(None, [10.0, 0.0], "f32", least=[10.0, 0.0, 1.0])
+    assert not sure([10.0, 0.0], "f32", least=[0.0, 10.0])
+    assert not sure([10.0, 0.0], "f32", least=[10.0, 0.0, 1.0])
 
 
 @pytest.mark.parametrize("scores,precision,is_sure", [
@@ -41,13 +41,13 @@ def test_a_sample_another_set_decides_otherwise_is_never_sure():
     ([0.52, 0.48], "f32", False), ([0.6, 0.4], "fp16", True),
 ])  # fmt: skip
 def test_probabilities_have_margins_of_their_own(scores, precision, is_sure):
-    assert sure(None, scores, precision) == is_sure
+    assert sure(scores, precision) == is_sure
 
 
 def test_values_and_decisions():
-    assert sure(None, [1.0, 2.0], "int8", "value", [1.0, 2.9])
-    assert not sure(None, [1.0, 2.0], "int8", "value", [1.0, 4.0])
-    assert sure(None, [1, 2], "int8", "discrete") and not sure(None, [1, 2], "int8", "discrete", [1, 3])
+    assert sure([1.0, 2.0], "int8", "value", [1.0, 2.9])
+    assert not sure([1.0, 2.0], "int8", "value", [1.0, 4.0])
+    assert sure([1, 2], "int8", "discrete") and not sure([1, 2], "int8", "discrete", [1, 3])
 
 
 def test_the_margin_is_the_least_of_all_places():

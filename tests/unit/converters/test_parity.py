@@ -1,5 +1,7 @@
 """Parity's figures against numpy's, and the gate against damage."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -143,7 +145,7 @@ def test_decisions_are_judged_by_their_share_alone():
 
 def test_thresholds_loosen_with_precision():
     ordered = [THRESHOLDS[name] for name in ("f32", "fp16", "bf16", "int8")]
-    for tight, loose in zip(ordered, ordered[1:], strict=False):
+    for tight, loose in itertools.pairwise(ordered):
         assert tight.max_relative < loose.max_relative and tight.min_cosine > loose.min_cosine
         assert tight.min_top1_agreement >= loose.min_top1_agreement
     assert all(CLOSE[name] < ACROSS[name] and logit_margin(name) == 2 * ACROSS[name] for name in THRESHOLDS)

@@ -8,12 +8,12 @@ from converters.thresholds import THRESHOLDS
 from nearedge.errors import GateError
 from nearedge.release import description
 
-PLAIN = {"INFERENCE_PRECISION_HINT": "f32"}
+PLAIN = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 def prove(release, xml=None, described=None):
     described = described or description.read(release / "source" / "model.yaml")
-    source = sources.load_source(release / "source" / "model.onnx", "onnx", described)
+    source = sources.load_source(release / "source" / "model.onnx", "onnx", described, threads=1)
     runner = execution.Runner(xml or release / workspace.F32, PLAIN)
     evaluation = samples.evaluation(described, release / "source")
 
@@ -32,10 +32,12 @@ def test_a_right_conversion_holds(digits_release):
 
 
 def right(release):
-    return convert.convert(release / "source" / "model.onnx", "onnx", description.read(release / "source" / "model.yaml"))
+    return convert.convert(
+        release / "source" / "model.onnx", "onnx", description.read(release / "source" / "model.yaml")
+    )
 
 
-def with_preprocessing(release, tmp_path, mean, scale):
+def with_preprocessing(release, mean, scale):
     text = (release / "source" / "model.yaml").read_text()
     before = "mean: [8.0, 2.0, 12.0], scale: [8.0, 4.0, 6.0]"
     assert before in text
@@ -43,7 +45,7 @@ def with_preprocessing(release, tmp_path, mean, scale):
     return convert.convert(release / "source" / "model.onnx", "onnx", wrong)
 
 
-def swapped_channels(release, _):
+def swapped_channels(release):
     from openvino import Layout
     from openvino.preprocess import PrePostProcessor
 
@@ -70,19 +72,19 @@ def replaced(model, node, values):
     return model
 
 
-def zeroed_layer(release, _):
+def zeroed_layer(release):
     model = right(release)
     kernel = constants(model, 4)[0]
     return replaced(model, kernel, np.zeros_like(kernel.data))
 
 
-def permuted_classes(release, _):
+def permuted_classes(release):
     model = right(release)
     weights = constants(model, 2)[0]
     return replaced(model, weights, np.roll(weights.data, 1, axis=int(np.argmin(weights.data.shape))))
 
 
-def permuted_outputs(release, _):
+def permuted_outputs(release):
     import openvino
 
     from converters.canonical import canonical
@@ -93,15 +95,15 @@ def permuted_outputs(release, _):
     return canonical(openvino.Model(results, model.get_parameters(), "wrong"), described)
 
 
-def wrong_mean(release, tmp_path):
-    return with_preprocessing(release, tmp_path, [0.0, 0.0, 0.0], [8.0, 4.0, 6.0])
+def wrong_mean(release):
+    return with_preprocessing(release, [0.0, 0.0, 0.0], [8.0, 4.0, 6.0])
 
 
-def wrong_scale(release, tmp_path):
-    return with_preprocessing(release, tmp_path, [8.0, 2.0, 12.0], [1.0, 1.0, 1.0])
+def wrong_scale(release):
+    return with_preprocessing(release, [8.0, 2.0, 12.0], [1.0, 1.0, 1.0])
 
 
-def lost_bias(release, _):
+def lost_bias(release):
     model = right(release)
     bias = [
         op for op in model.get_ordered_ops()
@@ -120,7 +122,7 @@ def test_a_wrong_conversion_is_caught(release, tmp_path, damage):
     import openvino
 
     xml = tmp_path / "wrong.xml"
-    openvino.save_model(damage(release, tmp_path), xml, compress_to_fp16=False)
+    openvino.save_model(damage(release), xml, compress_to_fp16=False)
     found = prove(release, xml)
     for precision in ("f32", "fp16", "bf16"):
         with pytest.raises(GateError):
@@ -151,7 +153,7 @@ def test_a_missing_output_is_caught(digits_release):
         proof.compare(described, evaluation, one, one, "test")
 
 
-def test_without_labels_only_parity_is_proven(digits_release, edit_yaml):
+def test_without_labels_only_parity_is_proven(digits_release):
     described = description.read(digits_release / "source" / "model.yaml")
     described = described.model_copy(update={"metric": None})
     found = prove(digits_release, described=described)

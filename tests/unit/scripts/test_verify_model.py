@@ -109,7 +109,7 @@ def test_no_golden_sample_is_sure_enough(release, monkeypatch, capsys):
     assert sections.read_optional(release, GoldenSection) is None and not (release / "golden").exists()
 
 
-def test_a_wrong_conversion_stops_the_release(release, rewrite_ir, capsys, edit_yaml):
+def test_a_wrong_conversion_stops_the_release(release, rewrite_ir, capsys):
     assert verify(release, "f32") == 0
     from converters import convert
     from nearedge.release import description
@@ -170,7 +170,7 @@ def test_damage_is_one_line(release, damage, status, said, capsys, edit_yaml):
     assert len(lines) == 1 and said in lines[0]
 
 
-def test_synthetic_samples_where_there_are_no_data(release, edit_yaml, tmp_path):
+def test_synthetic_samples_where_there_are_no_data(release, tmp_path):
     text = (release / "source/model.yaml").read_text()
     kept = [line for line in text.splitlines() if not line.startswith(("data:", "metric:", "golden:"))]
     (release / "source/model.yaml").write_text("\n".join(kept))

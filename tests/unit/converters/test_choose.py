@@ -1,0 +1,69 @@
+"""The choice: the fastest that holds, unless a simpler one is as fast, with a sentence for each."""
+
+from pathlib import Path
+
+import pytest
+
+from converters import choose
+from converters.candidates import Made
+from converters.timing import Measured
+from nearedge.errors import GateError
+from nearedge.release.sections import OutputParity
+
+
+def made(precision, *faults):
+    parity = OutputParity(name="y", max_abs=1, mean_abs=1, max_relative=0.2, cosine=1, top1_agreement=0.99)
+    return Made(precision, Path("x"), 2_000_000, [parity], 0.97, 0.001, list(faults))
+
+
+def measured(**p50_ms):
+    return {name: Measured(1.0, 1.0, [[ms], [ms * 2], [ms * 3]]) for name, ms in p50_ms.items()}
+
+
+@pytest.mark.parametrize("times,precision", [
+    ({"f32": 1.0, "fp16": 1.0, "bf16": 1.0, "int8": 1.0}, "fp16"),
+    ({"f32": 1.0, "fp16": 1.0, "bf16": 1.0, "int8": 0.96}, "fp16"),
+    ({"f32": 1.0, "fp16": 1.0, "bf16": 1.0, "int8": 0.9}, "int8"),
+    ({"f32": 1.0, "fp16": 1.0, "bf16": 0.5, "int8": 0.49}, "bf16"),
+    ({"f32": 1.0, "fp16": 1.0, "bf16": 0.5, "int8": 0.4}, "int8"),
+    ({"f32": 0.9, "fp16": 1.0, "int8": 1.5}, "fp16"),
+    ({"f32": 0.5, "fp16": 1.0, "int8": 0.6}, "f32"),
+    ({"f32": 1.0}, "f32"),
+])  # fmt: skip
+def test_a_dearer_one_must_be_worth_it(times, precision):
+    found = choose.fastest([made(name) for name in times], measured(**times))
+    assert found.precision == precision and set(found.outcomes) == set(times)
+    assert found.outcomes[precision].startswith("chosen: holds, drop 0.001, median")
+    assert all(("chosen" in said) == (name == precision) for name, said in found.outcomes.items())
+
+
+def test_what_does_not_hold_is_never_chosen():
+    found = choose.fastest(
+        [made("f32"), made("fp16", "output 'y': cosine"), made("int8", "accuracy drops")], measured(f32=1.0)
+    )
+    assert found.precision == "f32"
+    assert found.outcomes["int8"] == "does not hold: accuracy drops"
+
+
+def test_none_that_holds_is_a_gate():
+    with pytest.raises(GateError, match="no candidate holds; f32: does not hold: NaN"):
+        choose.fastest([made("f32", "NaN")], {})
+
+
+def test_gain_is_judged_turn_by_turn():
+    noisy = Measured(1.0, 1.0, [[10.0], [1.0], [1.0], [50.0]])
+    other = Measured(1.0, 1.0, [[5.0], [0.5], [0.5], [25.0]])
+    assert choose.gain(noisy, other) == 2.0
+
+
+def test_the_table_has_every_candidate():
+    rows = choose.table(
+        [made("f32"), made("fp16", "bad")], measured(f32=1.0), {"bf16": "no"}, {"f32": "a", "fp16": "b"}
+    )
+    assert [(one.precision, one.outcome) for one in rows] == [("f32", "a"), ("fp16", "b"), ("bf16", "not possible: no")]
+    assert rows[0].p50_ms == 2.0 and rows[1].p50_ms is None and rows[2].size_bytes is None
+    assert (rows[0].max_relative, rows[0].top1_agreement, rows[0].drop) == (0.2, 0.99, 0.001)
+    nothing = Made("int8", Path("x"), 1, [], None, None, ["NaN"])
+    assert (nothing.max_relative(), nothing.top1_agreement()) == (0.0, None)
+    assert choose.table([nothing], {}, {}, {"int8": "c"})[0].max_relative is None
+    assert choose.praise("int8", nothing, {}) == "holds, not timed, 0.0 kB"

@@ -1,0 +1,23 @@
+"""Figures as a person reads them."""
+
+import pytest
+
+from converters import quantities
+
+
+@pytest.mark.parametrize("value,text", [
+    (0.0123, "12.3 µs"), (0.9994, "999 µs"), (0.9996, "1 ms"), (12.345, "12.3 ms"), (999.4, "999 ms"),
+    (999.6, "1 s"), (12_345, "12.3 s"),
+])  # fmt: skip
+def test_milliseconds(value, text):
+    assert quantities.milliseconds(value) == text
+
+
+@pytest.mark.parametrize("size,text", [(999, "1.0 kB"), (1_000_000, "1.0 MB"), (1_234_567_890, "1,234.6 MB")])
+def test_megabytes(size, text):
+    assert quantities.megabytes(size) == text
+
+
+@pytest.mark.parametrize("number,text", [(0, "0 threads"), (1, "1 thread"), (2, "2 threads")])
+def test_counted(number, text):
+    assert quantities.counted(number, "thread") == text

@@ -1,0 +1,189 @@
+"""The report: the figures of the sections, in Markdown and in one HTML file that loads nothing."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from converters import report
+from converters.report import Findings
+from nearedge.release import description, profile
+from nearedge.release.sections import (
+    BenchmarkSection,
+    Candidate,
+    ConversionSection,
+    GoldenSection,
+    Machine,
+    MetricResult,
+    OptimizationSection,
+    OutputParity,
+    RuntimeConfiguration,
+    SourceSection,
+    Thresholds,
+    Timing,
+    VerificationDeployedSection,
+    VerificationF32Section,
+)
+
+HOSTILE = "<script>alert(1)</script>|`x`"
+LIMITS = Thresholds(max_relative=0.35, min_cosine=0.9, min_top1_agreement=0.95)
+
+
+def verification(kind, **changes):
+    parity = OutputParity(
+        name=HOSTILE, max_abs=2.5, mean_abs=0.1, max_relative=0.119, cosine=0.987, top1_agreement=None
+    )
+    metric = MetricResult(name="accuracy", source=0.9722, converted=0.9667, drop=0.0055, allowed_drop=0.01, rows=360)
+    body = {
+        "precision": "int8", "instruction_set": "avx512_vnni", "samples": 360, "synthetic": False, "outputs": [parity],
+        "thresholds": LIMITS, "metric": metric,
+    }  # fmt: skip
+    return kind(**(body | changes))
+
+
+def timing(name, p50):
+    return Timing(
+        name=name, detail=f"as {name}", p50_ms=p50, p90_ms=p50 * 2, p99_ms=p50 * 3, max_ms=p50 * 4,
+        throughput_per_s=1000 / p50, repeats=15, spread=0.07,
+    )  # fmt: skip
+
+
+def benchmark(**changes):
+    body = {
+        "profile": "microshift-small", "threads": 1, "load_ms": 81.0, "first_inference_ms": 5.5, "peak_rss_mib": 91,
+        "timings": [timing("source", 5.0), timing("f32", 0.5), timing("deployed", 0.25)], "speedup_f32": 10.0,
+        "speedup_deployed": 20.0, "memory_request_mib": 192, "memory_limit_mib": 256, "fits": True,
+        "fits_because": "the memory limit fits",
+        "machine": Machine(cpu="A CPU", instruction_set="amx", cores=2, memory_mib=4096, limited_by="affinity"),
+    }  # fmt: skip
+    return BenchmarkSection(**(body | changes))
+
+
+def findings(**changes):
+    described = description.Description.model_validate({
+        "schema": 1, "name": "digits", "description": f"Digits {HOSTILE}", "source": {"path": "m"},
+        "inputs": [{"name": "x", "shape": [1], "dtype": "FP32"}], "outputs": [{"name": "y"}],
+    })  # fmt: skip
+    tensors = {"inputs": [], "outputs": [], "xml_sha256": "a" * 64, "bin_sha256": "b" * 64}
+    rows = [
+        Candidate(precision="int8", metric=0.9667, drop=0.0055, top1_agreement=0.99, max_relative=0.119, p50_ms=0.25,
+                  size_bytes=1_500_000, outcome="chosen: holds"),
+        Candidate(precision="bf16", metric=None, drop=None, top1_agreement=None, max_relative=None, p50_ms=None,
+                  size_bytes=None, outcome="not possible: no bf16"),
+    ]  # fmt: skip
+    runtime = RuntimeConfiguration(inference_precision="f32", performance_hint="LATENCY", streams=1, threads=1)
+    body = {
+        "description": described, "profile": profile.read("microshift-small"),
+        "source": SourceSection(name="digits", version="3", format="pt2", framework="pytorch", sha256="c" * 64,
+                                size_bytes=4_000_000, description_sha256="", data_sha256="", origin="x"),
+        "conversion": ConversionSection(openvino="2026.4.1", size_bytes=6_000_000, seconds=1, **tensors),
+        "f32": verification(VerificationF32Section, precision="f32"),
+        "deployed": verification(VerificationDeployedSection),
+        "optimization": OptimizationSection(requested="auto", precision="int8", runtime=runtime, size_bytes=1_500_000,
+                                            candidates=rows, reused=False, **tensors),
+        "golden": GoldenSection(sha256="", count=8, size_bytes=1, instruction_set="amx", tolerances=[]),
+        "benchmark": benchmark(),
+    }  # fmt: skip
+    return Findings(**(body | changes))
+
+
+FIGURES = [
+    "0.9722 → 0.9667", "0.0055", "allowed 0.01", "250 µs", "5 ms", "20.0 times as fast", "1.5 MB", "6.0 MB", "256 MiB",
+    "91 MiB", "81 ms", "5.5 ms", "0.119", "99.00%", "not possible: no bf16", "A CPU", "LATENCY, 1 stream, 1 thread",
+    "2026.4.1", "b" * 64, "4,000", "7%", "The memory limit fits.", "360 samples",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_both_forms_hold_the_figures(figure):
+    assert figure in report.markdown(findings()) and figure in report.html(findings())
+
+
+class Walker(HTMLParser):
+    """Collects tags and checks that every one that opens is closed in order."""
+
+    VOID = frozenset({"meta", "rect", "br"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def walked(found):
+    walker = Walker()
+    walker.feed(report.html(found))
+    assert not walker.open
+    return walker
+
+
+def test_the_page_loads_nothing_and_runs_nothing():
+    walker = walked(findings())
+    assert not {"script", "img", "link", "iframe"} & set(walker.tags)
+    assert not [one for one in walker.attributes if one[1] in ("src", "href") or one[1].startswith("on")]
+    assert "http://" not in report.html(findings()) and "https://" not in report.html(findings())
+    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in walker.attributes
+
+
+def test_the_page_is_accessible():
+    walker = walked(findings())
+    assert ("html", "lang", "en") in walker.attributes and walker.tags.count("h1") == walker.tags.count("main") == 1
+    heads = walker.tags.count("th")
+    assert heads == sum(1 for tag, name, _ in walker.attributes if tag == "th" and name == "scope")
+    assert walker.tags.count("svg") == sum(1 for one in walker.attributes if one == ("svg", "aria-hidden", "true")) == 3
+    assert "prefers-color-scheme: dark" in report.html(findings())
+
+
+def test_hostile_names_mean_nothing():
+    assert "<script>" not in report.html(findings()) and "&lt;script&gt;" in report.html(findings())
+    marked = report.markdown(findings())
+    assert "<script>" not in marked.replace("\\<", "") and "\\|\\`x\\`" in marked
+
+
+def test_bars_are_to_scale():
+    widths = [float(value) for tag, name, value in walked(findings()).attributes if (tag, name) == ("rect", "width")]
+    assert widths == [100.0, 10.0, 5.0]
+    drawn = [
+        line
+        for line in report.markdown(findings()).splitlines()
+        if line.startswith(("Source ", "f32 IR ", "Deployed "))
+    ]
+    assert [line.count("#") for line in drawn] == [30, 3, 2]
+
+
+def test_what_was_not_measured_is_not_made_up():
+    found = findings(f32=None, deployed=None, golden=None)
+    text = report.markdown(found)
+    assert "no labels were given" in text and "Parity" not in text and "| Golden samples in the image | none |" in text
+
+
+def test_a_bad_fit_and_a_drop_are_marked():
+    metric = MetricResult(name="f1", source=0.9, converted=0.5, drop=0.4, allowed_drop=0.1, rows=3)
+    found = findings(
+        benchmark=benchmark(fits=False),
+        deployed=verification(VerificationDeployedSection, metric=metric, synthetic=True),
+    )
+    page = report.html(found)
+    assert page.count('class="value bad"') == 2 and "does not fit microshift-small" in page
+    assert "F1" in page and "synthetic samples" in page
+
+
+def test_without_a_metric_parity_is_the_headline():
+    found = findings(deployed=verification(VerificationDeployedSection, metric=None))
+    assert "only parity was proven" in report.markdown(found)
+
+
+def test_the_same_findings_give_the_same_page():
+    assert report.html(findings()) == report.html(findings())
+    assert report.markdown(findings()) == report.markdown(findings())

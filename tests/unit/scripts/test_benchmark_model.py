@@ -1,0 +1,75 @@
+"""benchmark-model: a real measurement, its section, its report."""
+
+import pytest
+
+from nearedge.release import sections
+from nearedge.release.sections import BenchmarkSection, OptimizationSection
+from scripts import benchmark_model, optimize_model, verify_model
+
+
+@pytest.fixture
+def optimized(release, monkeypatch):
+    monkeypatch.setattr(optimize_model, "SECONDS", 0.1)
+    assert optimize_model.main([f"--workspace={release}", "--precision=fp16"]) == 0
+    return release
+
+
+def bench(release, *more):
+    return benchmark_model.main([f"--workspace={release}", "--seconds=0.3", *more])
+
+
+def test_everything_is_measured_and_reported(optimized, tmp_path, capsys):
+    assert verify_model.main([f"--workspace={optimized}", "--stage=deployed"]) == 0
+    results = [f"--result-{name}={tmp_path / name}" for name in ("p50-ms", "speedup")]
+    assert bench(optimized, *results) == 0
+    section = sections.read(optimized, BenchmarkSection)
+    assert [one.name for one in section.timings] == ["source", "f32", "deployed"]
+    assert [one.detail for one in section.timings] == [
+        "ONNX Runtime", "OpenVINO, f32 weights and f32 execution", "OpenVINO, fp16 weights and f32 execution",
+    ]  # fmt: skip
+    times = {one.name: one.p50_ms for one in section.timings}
+    assert section.speedup_f32 == pytest.approx(times["source"] / times["f32"])
+    assert section.speedup_deployed == pytest.approx(times["source"] / times["deployed"])
+    assert float((tmp_path / "p50-ms").read_text()) == pytest.approx(times["deployed"], rel=1e-4)
+    assert float((tmp_path / "speedup").read_text()) == pytest.approx(section.speedup_deployed, rel=1e-3)
+    assert section.threads == 1 and section.profile == "microshift-small" and section.fits
+    assert section.peak_rss_mib < section.memory_request_mib <= section.memory_limit_mib
+    assert section.memory_limit_mib % 64 == section.memory_request_mib % 64 == 0
+    assert section.load_ms > 0 and section.first_inference_ms > 0
+    assert "times as fast as the source" in capsys.readouterr().err
+    for name in ("report.md", "report.html"):
+        assert "Latency at batch 1" in (optimized / "report" / name).read_text(encoding="utf-8")
+
+
+def test_a_site_with_too_little_memory_does_not_fit(optimized, edit_yaml):
+    tiny = (
+        "name: tiny\ndescription: x\nnode: {cpu: 1, memory_mib: 512}\nplatform: {cpu: 0.5, memory_mib: 400}\n"
+        "model: {cpu: 0.5, memory_mib: 100}\ninstruction_set: amx\ndisk_gib: 1\nlink_mbit_s: 1\n"
+    )
+    (optimized / "source" / "tiny.yaml").write_text(tiny)
+    edit_yaml(optimized, "microshift-small", "tiny.yaml")
+    assert bench(optimized) == 0
+    section = sections.read(optimized, BenchmarkSection)
+    assert not section.fits and "is over the 100 MiB that tiny leaves" in section.fits_because
+
+
+def test_nothing_to_benchmark_is_one_line(release, capsys):
+    assert bench(release) == 1
+    assert "optimization.json: missing; the Task that writes it has to run first" in capsys.readouterr().err
+
+
+def test_an_exchanged_ir_is_refused_and_leaves_no_old_figures(optimized, capsys):
+    assert bench(optimized) == 0
+    weights = optimized / "ir/deployed/model.bin"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    assert bench(optimized) == 1
+    assert "is not what optimize-model wrote" in capsys.readouterr().err
+    assert sections.read_optional(optimized, BenchmarkSection) is None and not (optimized / "report").exists()
+    assert sections.read_optional(optimized, OptimizationSection) is not None
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "long", "nan", "1e9"])
+def test_a_budget_that_is_none_is_wrong_usage(value):
+    with pytest.raises(SystemExit) as stop:
+        benchmark_model.main(["--workspace=/nowhere", f"--seconds={value}"])
+    assert stop.value.code == 2

@@ -1,0 +1,165 @@
+"""optimize-model: the choice, the IR, what is kept from the previous release, and what is refused."""
+
+import json
+
+import pytest
+
+from nearedge.files import sha256_file
+from nearedge.release import record, sections
+from nearedge.release.record import Evidence, Identity, IrIdentity, SourceIdentity
+from nearedge.release.sections import ConversionSection, OptimizationSection, SourceSection, Thresholds
+from scripts import optimize_model, verify_model
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(optimize_model, "SECONDS", 0.1)
+    monkeypatch.setattr(optimize_model.timing, "WARM_UP_S", 0.01)
+
+
+def optimize(release, *more):
+    return optimize_model.main([f"--workspace={release}", *more])
+
+
+def deployed(release):
+    section = sections.read(release, OptimizationSection)
+    xml = release / "ir/deployed/model.xml"
+    assert section.xml_sha256 == sha256_file(xml) and section.bin_sha256 == sha256_file(xml.with_suffix(".bin"))
+    assert section.size_bytes == sum(file.stat().st_size for file in xml.parent.iterdir())
+    assert not list(release.glob(".optimize.*"))
+    return section
+
+
+def test_auto_judges_and_times_every_candidate(release, tmp_path, capsys):
+    assert optimize(release, "--precision=", f"--result-precision={tmp_path / 'precision'}") == 0
+    section = deployed(release)
+    assert section.requested == "auto" and not section.reused
+    assert (tmp_path / "precision").read_text() == section.precision in ("fp16", "int8", "f32")
+    found = {one.precision: one for one in section.candidates}
+    assert set(found) == {"f32", "fp16", "bf16", "int8"}
+    assert all(found[name].p50_ms > 0 and found[name].metric > 0.95 for name in ("f32", "fp16", "int8"))
+    assert found["bf16"].outcome.startswith("not possible: bf16 needs") and found["bf16"].p50_ms is None
+    assert [one.precision for one in section.candidates if one.outcome.startswith("chosen")] == [section.precision]
+    assert section.runtime.model_dump() == {
+        "inference_precision": "f32", "performance_hint": "LATENCY", "streams": 1, "threads": 1,
+    }  # fmt: skip
+    said = capsys.readouterr()
+    assert said.out == "" and all(f"{name}: " in said.err for name in found)
+
+
+@pytest.mark.parametrize("precision", ["f32", "int8"])
+def test_an_explicit_precision_is_made_and_verified(release, precision):
+    assert optimize(release, f"--precision={precision}") == 0
+    section = deployed(release)
+    assert (section.requested, section.precision) == (precision, precision)
+    assert "chosen: asked for" in next(one.outcome for one in section.candidates if one.precision == precision)
+    assert verify_model.main([f"--workspace={release}", "--stage=deployed"]) == 0
+
+
+def test_the_precision_of_model_yaml_is_taken(release, edit_yaml):
+    edit_yaml(release, "target:", "precision: fp16\ntarget:")
+    assert optimize(release) == 0
+    assert deployed(release).precision == "fp16"
+
+
+@pytest.mark.parametrize("precision,yaml,status,said", [
+    ("bf16", ("", ""), 1, "precision bf16: bf16 needs a processor that computes in it; the site's profile has avx2"),
+    ("int8", ("calibration: [0, 1200], ", ""), 1, "precision int8: int8 needs real samples to calibrate with"),
+])  # fmt: skip
+def test_what_is_not_possible_is_refused(release, precision, yaml, status, said, capsys, edit_yaml):
+    edit_yaml(release, *yaml)
+    assert optimize(release, f"--precision={precision}") == status
+    assert said in capsys.readouterr().err
+    assert not (release / "ir/deployed").exists() and sections.read_optional(release, OptimizationSection) is None
+
+
+def test_bf16_where_only_the_site_has_it_is_this_machines_fault(release, monkeypatch, edit_yaml, capsys):
+    edit_yaml(release, "microshift-small", "sno-medium")
+    monkeypatch.setattr(optimize_model.instruction_set, "here", lambda: "avx512_vnni")
+    assert optimize(release, "--precision=bf16") == 6
+    assert "cannot be judged on this machine" in capsys.readouterr().err
+
+
+def test_auto_without_calibration_says_so(release, edit_yaml):
+    edit_yaml(release, "calibration: [0, 1200], ", "")
+    assert optimize(release) == 0
+    outcome = {one.precision: one.outcome for one in deployed(release).candidates}
+    assert "int8 needs real samples" in outcome["int8"]
+
+
+def test_a_model_nncf_refuses_leaves_the_others(release, monkeypatch):
+    def refuse(*_):
+        raise optimize_model.InputError("precision int8: NNCF cannot quantise this model (x); choose fp16")
+
+    monkeypatch.setattr(optimize_model.candidates.quantize, "int8", refuse)
+    assert optimize(release) == 0
+    outcome = {one.precision: one.outcome for one in deployed(release).candidates}
+    assert outcome["int8"].startswith("not possible: precision int8: NNCF cannot")
+
+
+def remember(release, precision, requested="auto", **changes):
+    """A previous record of the same source with that choice."""
+    source = sections.read(release, SourceSection)
+    runtime = optimize_model.works.runtime(optimize_model.works.read(release).profile, precision)
+    identity = Identity(
+        schema_version=1, name="digits", version="1", profile="microshift-small",
+        source=SourceIdentity(**({name: getattr(source, name) for name in SourceIdentity.model_fields} | changes)),
+        ir=IrIdentity(openvino=sections.read(release, ConversionSection).openvino, inputs=[], outputs=[],
+                      xml_sha256="", bin_sha256=""),
+        precision=precision, runtime=runtime.model_copy(update={"threads": 3}),
+        thresholds=Thresholds(max_relative=1, min_cosine=0, min_top1_agreement=0), golden=None,
+    )  # fmt: skip
+    nothing = dict.fromkeys(Evidence.model_fields)
+    document = record.Record(identity=identity, evidence=Evidence(**(nothing | {"origin": requested})))
+    (release / "previous").mkdir(exist_ok=True)
+    (release / record.PREVIOUS).write_text(record.dump(document))
+
+
+def test_the_previous_choice_is_kept(release, monkeypatch, capsys):
+    remember(release, "int8")
+    monkeypatch.setattr(optimize_model.timing, "interleaved", lambda *_: pytest.fail("something was timed"))
+    assert optimize(release) == 0
+    section = deployed(release)
+    assert section.reused and section.precision == "int8" and section.runtime.threads == 3
+    [only] = section.candidates
+    assert only.p50_ms is None and only.metric > 0.95 and "kept from the previous release" in only.outcome
+    assert "int8 is kept from the previous release of the same source" in capsys.readouterr().err
+    first = section.xml_sha256, section.bin_sha256
+    assert optimize(release) == 0
+    assert (deployed(release).xml_sha256, deployed(release).bin_sha256) == first
+
+
+def test_remeasure_and_another_source_are_measured(release, capsys):
+    remember(release, "int8")
+    assert optimize(release, "--remeasure=true", "--precision=f32") == 0
+    assert not deployed(release).reused and "remeasure is set" in capsys.readouterr().err
+    remember(release, "int8", data_sha256="other")
+    assert optimize(release, "--precision=f32") == 0
+    assert not deployed(release).reused and "(data_sha256)" in capsys.readouterr().err
+
+
+def test_a_previous_choice_that_is_not_possible_any_more_is_measured(release):
+    remember(release, "bf16")
+    assert optimize(release) == 0
+    assert deployed(release).precision != "bf16"
+
+
+def test_nothing_that_holds_is_a_gate(release, capsys):
+    before = json.loads((release / "release/source.json").read_text())
+    assert optimize(release, "--precision=f32") == 0
+    sections.write(release, sections.VerificationF32Section(
+        precision="f32", instruction_set="avx2", samples=1, synthetic=False, outputs=[],
+        thresholds=Thresholds(max_relative=1, min_cosine=0, min_top1_agreement=0),
+        metric=sections.MetricResult(name="accuracy", source=1.0, converted=1.0, drop=0, allowed_drop=0.01, rows=1),
+    ))  # fmt: skip
+    assert optimize(release) == 3
+    assert "no candidate holds" in capsys.readouterr().err
+    assert sections.read_optional(release, OptimizationSection) is None
+    assert json.loads((release / "release/source.json").read_text()) == before
+
+
+@pytest.mark.parametrize("option", ["--precision=f16", "--remeasure=yes"])
+def test_wrong_usage(option):
+    with pytest.raises(SystemExit) as stop:
+        optimize_model.main(["--workspace=/nowhere", option])
+    assert stop.value.code == 2
