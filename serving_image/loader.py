@@ -100,7 +100,7 @@ def judge(entry: Entry, result: Result, telemetry: Telemetry) -> None:
         return
     entry.state, entry.reason = "ready", ""
     telemetry.ready.set(1, *labels)
-    telemetry.failed.values.pop((*labels, "self-test"), None)
+    clear_failed(labels, telemetry)
     event(logging.INFO, f"ready: {result.reason}", model=entry.name, version=entry.version, samples=result.samples)
 
 
@@ -108,8 +108,16 @@ def fail(entry: Entry, kind: str, reason: str, telemetry: Telemetry) -> None:
     """Take a model out of service and say why."""
     entry.state, entry.reason = "failed", reason
     telemetry.ready.set(0, entry.name, entry.version)
+    clear_failed((entry.name, entry.version), telemetry)
     telemetry.failed.set(1, entry.name, entry.version, kind)
     event(logging.ERROR, f"not ready: {reason}", model=entry.name, version=entry.version, reason=kind)
+
+
+def clear_failed(labels: tuple[str, str], telemetry: Telemetry) -> None:
+    """Forget why a model could not be served."""
+    failed = telemetry.failed.values
+    for key in [key for key in failed if key[:2] == labels]:
+        del failed[key]
 
 
 def new_core(cache: Path | None) -> tuple[Any, Path | None]:

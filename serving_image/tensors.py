@@ -45,8 +45,13 @@ OPENVINO: dict[str, str] = {
 }
 """OpenVINO's names of element types, and the protocol's."""
 
+WIDE = frozenset({"INT64", "UINT32", "UINT64"})
+"""Datatypes that OpenVINO's CPU plugin computes as signed 32-bit integers, silently cutting off the rest
+(https://github.com/openvinotoolkit/openvino/issues/35823; seen with 2026.4 for all three)."""
+
 MAX_RANK = 32
 MAX_DIMENSION = 2**31 - 1
+INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Spec:
         return all(low == high for low, high in self.bounds)
 
     def check(self, tensor: Tensor) -> None:
-        """Raise BadRequestError where `tensor` has another datatype or shape than the model takes."""
+        """Raise BadRequestError where `tensor` has another datatype or shape than the model takes, or too wide."""
         if tensor.datatype != self.datatype:
             raise BadRequestError(
                 f"input {quoted(self.name)}: datatype is {tensor.datatype}, the model expects {self.datatype}"
@@ -89,6 +94,12 @@ class Spec:
         if not fits:
             raise BadRequestError(
                 f"input {quoted(self.name)}: shape is {list(shape)}, the model expects {self.shape}{self.ranges()}"
+            )
+
+        if self.datatype in WIDE and (tensor.array.max() > INT32.max or tensor.array.min() < INT32.min):
+            raise BadRequestError(
+                f"input {quoted(self.name)}: holds a value outside {INT32.min} to {INT32.max}; "
+                f"OpenVINO computes {self.datatype} with 32 bits on a CPU, so the answer would be wrong"
             )
 
     def ranges(self) -> str:

@@ -1,0 +1,275 @@
+"""The REST interface of the real server, request by request, also bytes that are no HTTP."""
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DIGITS = "/v2/models/digits"
+IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}
+BODY = {"inputs": [IMAGE]}
+
+
+def expected(released, name: str) -> dict[str, np.ndarray]:
+    with np.load(released.models / name / "1/golden.npz") as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def test_server_metadata(server) -> None:
+    assert server.get("/v2").json() == {"name": "nearedge", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
+
+
+def test_health(server) -> None:
+    assert server.get("/v2/health/live").json() == {"live": True}
+    document = server.get("/v2/health/ready").json()
+    assert document["ready"] is True and document["ready_after_ms"] > 0
+
+
+@pytest.mark.parametrize("path", [DIGITS, f"{DIGITS}/versions/1"])
+def test_model_metadata(server, path: str) -> None:
+    assert server.get(path).json() == {
+        "name": "digits",
+        "versions": ["1"],
+        "platform": "openvino",
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 8, 8]}],
+        "outputs": [
+            {"name": "logits", "datatype": "FP32", "shape": [-1, 10]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
+        ],
+    }
+    assert server.get(f"{path}/ready").json() == {"name": "digits", "version": "1", "ready": True}
+
+
+def test_the_release_is_the_file(server, released) -> None:
+    assert server.get(f"{DIGITS}/release").json() == json.loads((released.models / "digits/1/release.json").read_text())
+
+
+def test_the_self_test_can_be_repeated(server) -> None:
+    document = server.get(f"{DIGITS}/self-test").json()
+    assert (document["passed"], document["samples"]) == (True, 3)
+
+
+def test_an_inference_in_json(server, released) -> None:
+    golden = expected(released, "digits")
+    entry = IMAGE | {"data": golden["input/image"][0].tolist()}
+    answer = server.post(f"{DIGITS}/infer", json={"id": "42", "inputs": [entry]}, headers={"x-request-id": "abc"})
+    assert answer.status_code == 200 and answer.headers["x-request-id"] == "abc"
+    document = answer.json()
+    assert (document["model_name"], document["model_version"], document["id"]) == ("digits", "1", "42")
+    assert [output["shape"] for output in document["outputs"]] == [[1, 10], [1, 10]]
+    for output in document["outputs"]:
+        assert np.abs(np.array(output["data"]) - golden[f"output/{output['name']}"][0].ravel()).max() < 1e-3
+
+
+def test_a_batch_gives_what_its_rows_give(server, released) -> None:
+    golden = expected(released, "digits")
+    images = golden["input/image"].reshape(3, 1, 8, 8)
+    entry = {"name": "image", "datatype": "FP32", "shape": [3, 1, 8, 8], "data": images.ravel().tolist()}
+    document = server.post(f"{DIGITS}/infer", json={"inputs": [entry], "outputs": [{"name": "logits"}]}).json()
+    (logits,) = document["outputs"]
+    assert np.abs(np.array(logits["data"]).reshape(3, 10) - golden["output/logits"].reshape(3, 10)).max() < 1e-3
+
+
+def binary(arrays: dict[str, tuple[str, np.ndarray]], **more: object) -> dict:
+    """Body and headers of a binary request."""
+    chunks = [array.tobytes() for _, array in arrays.values()]
+    inputs = [
+        {"name": name, "datatype": kind, "shape": list(array.shape), "parameters": {"binary_data_size": array.nbytes}}
+        for name, (kind, array) in arrays.items()
+    ]
+    head = json.dumps({"inputs": inputs, **more}).encode()
+    return {
+        "data": head + b"".join(chunks),
+        "headers": {
+            "Inference-Header-Content-Length": str(len(head)),
+            "Content-Type": "application/octet-stream",
+        },
+    }
+
+
+def test_an_inference_in_binary_both_ways(server) -> None:
+    ids = np.array([[5, 6, 7, 2**20]])
+    mask = np.array([[True, True, False, True]])
+    request = binary({"mask": ("BOOL", mask), "ids": ("INT64", ids)}, parameters={"binary_data_output": True})
+    answer = server.post("/v2/models/mixed/infer", **request)
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert json.loads(answer.content[:length])["outputs"][0]["parameters"] == {"binary_data_size": 8}
+    assert np.frombuffer(answer.content[length:], "<i8").tolist() == [11 + 2**20]
+
+
+def test_binary_in_json_out_and_the_reverse(server) -> None:
+    image = np.zeros((1, 1, 8, 8), np.float32)
+    answer = server.post(f"{DIGITS}/infer", **binary({"image": ("FP32", image)}))
+    assert [len(output["data"]) for output in answer.json()["outputs"]] == [10, 10]
+    wanted = [{"name": "probabilities", "parameters": {"binary_data": True}}]
+    answer = server.post(f"{DIGITS}/infer", json={**BODY, "outputs": wanted})
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    assert np.frombuffer(answer.content[length:], "<f4").sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_nan_goes_through_in_binary_and_is_refused_in_json(tmp_path: Path, start, tools) -> None:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    given = tools.named(op.parameter([2], ov.Type.f32), "x")
+    tools.plain(tmp_path, "m", ov.Model([tools.named(op.concat([given, given], 0), "y")], [given], "m"))
+    server = start(tmp_path).wait_ready()
+    values = {"x": ("FP32", np.array([np.nan, np.inf], np.float32))}
+    answer = server.post("/v2/models/m/infer", **binary(values))
+    assert answer.status_code == 400 and "output 'y': holds NaN" in answer.json()["error"]
+    answer = server.post("/v2/models/m/infer", **binary(values, parameters={"binary_data_output": True}))
+    assert answer.status_code == 200
+    assert np.isnan(np.frombuffer(answer.content[-16:], "<f4")).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 2**62])
+def test_integers_that_openvino_would_cut_off_are_refused(server, value: int) -> None:
+    ids = {"name": "ids", "datatype": "INT64", "shape": [1, 4], "data": [0, 0, 0, value]}
+    mask = {"name": "mask", "datatype": "BOOL", "shape": [1, 4], "data": [True] * 4}
+    answer = server.post("/v2/models/mixed/infer", json={"inputs": [ids, mask]})
+    assert answer.status_code == 400 and "input 'ids': holds a value outside" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b'{"inputs": ' + b"[" * 5000 + b"]" * 5000 + b"}", "not JSON"),
+        (b'{"inputs": [{"name": "image", "data": [NaN]}]}', "not JSON"),
+        (json.dumps({"inputs": []}).encode(), "input 'image': missing; the model expects 'image'"),
+        (json.dumps({"inputs": [IMAGE, IMAGE]}).encode(), "input 'image': given twice"),
+        (json.dumps({"inputs": [IMAGE, IMAGE | {"name": "x"}]}).encode(), "input 'x': the model has none"),
+        (json.dumps({"inputs": [IMAGE | {"datatype": "FP64"}]}).encode(), "FP64, the model expects FP32"),
+        (json.dumps({"inputs": [IMAGE | {"shape": [1, 64]}]}).encode(), "expects \\[-1, 1, 8, 8\\]"),
+        (json.dumps({"inputs": [IMAGE | {"shape": [2, 1, 8, 8]}]}).encode(), "needs 128"),
+        (json.dumps({"inputs": [IMAGE | {"shape": [2**62] * 30}]}).encode(), "below 2\\*\\*31"),
+        (json.dumps({"inputs": [IMAGE | {"data": [10**400] + [0] * 63}]}).encode(), "JSON|cannot hold"),
+        (json.dumps({"inputs": [IMAGE | {"data": ["0"] * 64}]}).encode(), "must be numbers"),
+        (json.dumps({**BODY, "outputs": [{"name": "scores"}]}).encode(), "output 'scores': the model has none"),
+    ],
+)
+def test_malformed_requests_are_400_and_say_why(server, body: bytes, message: str) -> None:
+    answer = server.post(f"{DIGITS}/infer", data=body)
+    assert answer.status_code == 400
+    assert re.search(message, answer.json()["error"])
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "99999999", "10", "1" * 30])
+def test_wrong_header_lengths_are_400(server, length: str) -> None:
+    request = binary({"image": ("FP32", np.zeros((1, 1, 8, 8), np.float32))})
+    request["headers"]["Inference-Header-Content-Length"] = length
+    assert server.post(f"{DIGITS}/infer", **request).status_code == 400
+
+
+def test_a_body_cut_short_is_400(server) -> None:
+    request = binary({"image": ("FP32", np.zeros((1, 1, 8, 8), np.float32))})
+    request["data"] = request["data"][:-3]
+    answer = server.post(f"{DIGITS}/infer", **request)
+    assert answer.status_code == 400 and "only 253 bytes" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/", 404, "no such path '/'"),
+        ("GET", "/v1/models/digits", 404, "start at /v2"),
+        ("GET", "/v2/models", 404, "no such path"),
+        ("GET", f"{DIGITS}/nonsense", 404, "no such path"),
+        ("GET", "/v2/models/none", 404, "no model 'none'; there are digits, mixed"),
+        ("POST", "/v2/models/none/infer", 404, "no model 'none'"),
+        ("POST", f"{DIGITS}/versions/7/infer", 404, "no version '7' of model 'digits'; there are 1"),
+        ("GET", f"{DIGITS}/versions/x/ready", 404, "no version 'x'"),
+        ("GET", "/v2/models/%2e%2e%2fetc/release", 404, ""),
+        ("GET", "/v2/models/%ff%fe", 404, "no model"),
+        ("GET", f"{DIGITS}/infer", 405, "use POST"),
+        ("DELETE", DIGITS, 405, "use GET, HEAD"),
+        ("POST", "/v2/health/ready", 405, "use GET"),
+        ("PUT", "/metrics", 405, "use GET"),
+    ],
+)
+def test_paths_and_methods(server, method: str, path: str, status: int, message: str) -> None:
+    answer = server.session.request(method, server.url(path), timeout=30)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_head_is_get_without_a_body(server) -> None:
+    answer = server.session.head(server.url("/v2/health/ready"), timeout=30)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def raw(server, request: bytes, half_close: bool = False) -> bytes:
+    """Bytes sent as they are; all that comes back until the server closes, or nothing comes for half a second."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(request)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(0.5)
+        answer = b""
+        try:
+            while piece := connection.recv(65536):
+                answer += piece
+        except TimeoutError:
+            pass
+        return answer
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /v2/models/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_400(server, request_bytes: bytes) -> None:
+    assert raw(server, request_bytes).startswith(b"HTTP/1.1 400")
+
+
+def test_chunked_and_pipelined_requests(server) -> None:
+    content = json.dumps(BODY).encode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (content[:50], content[50:])) + b"0\r\n\r\n"
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert raw(server, (head + chunks) * 3).count(b"HTTP/1.1 200") == 3
+
+
+def test_a_client_that_leaves_in_the_middle_harms_nobody(server) -> None:
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    raw(server, head, half_close=True)
+    assert server.post(f"{DIGITS}/infer", json=BODY).status_code == 200
+
+
+def test_the_log_says_who_and_what_but_no_payload(server) -> None:
+    secret = 0.123456789
+    entry = IMAGE | {"data": [secret] * 64}
+    server.post(f"{DIGITS}/infer", json={"inputs": [entry]}, headers={"x-request-id": "find-me"})
+    server.post(f"{DIGITS}/infer", json=BODY, headers={"x-request-id": "a b\tc" * 50})
+    line = next(line for line in server.lines() if line.get("request_id") == "find-me")
+    assert (line["status"], line["model"], line["version"], line["level"]) == (200, "digits", "1", "info")
+    assert line["path"] == f"{DIGITS}/infer" and line["duration_ms"] > 0
+    assert str(secret) not in server.log.read_text()
+    assert "a b" not in server.log.read_text()
+
+
+def test_requests_are_counted_by_what_exists(server) -> None:
+    server.post(f"{DIGITS}/infer", json=BODY)
+    server.post("/v2/models/made-up-by-a-client/infer", json=BODY)
+    server.post(f"{DIGITS}/infer", data=b"x", headers={"Inference-Header-Content-Length": "1"})
+    text = server.get("/metrics").text
+    assert re.search(r'nearedge_requests_total{model="digits",version="1",protocol="rest",code="200"} \d+', text)
+    assert re.search(r'nearedge_requests_total{model="digits",version="1",protocol="rest-binary",code="400"} \d+', text)
+    assert re.search(r'nearedge_requests_total{model="",version="",protocol="rest",code="404"} \d+', text)
+    assert "made-up-by-a-client" not in text
+    assert 'nearedge_requests_in_flight{model="digits",version="1"} 0' in text
+
+
+def test_nothing_here_was_an_internal_error(server) -> None:
+    assert not [line for line in server.lines() if line.get("status") == 500 or line["message"] == "internal error"]
