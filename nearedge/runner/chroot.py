@@ -11,6 +11,7 @@ Calls and flags: mount(2), unshare(2), prctl(2). OpenVINO's CPU plugin needs /pr
 import argparse
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -129,6 +130,13 @@ def probe() -> None:
     enter(assemble(place, ()), 1001, "/")
 
 
+def hold(lock: Path) -> None:
+    """Take a shared lock that this process keeps as it becomes the program. Raises OSError."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    os.set_inheritable(handle, True)
+
+
 def parser() -> argparse.ArgumentParser:
     """The options."""
     made = argparse.ArgumentParser(prog="python -m nearedge.runner.chroot", allow_abbrev=False)
@@ -136,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--user", type=int, default=1001, help="uid to run as, not 0")
     made.add_argument("--workdir", default="/", help="folder to start in, inside the image")
     made.add_argument("--folder", type=Path, action="append", default=[], help="folder of this machine to mount")
+    made.add_argument("--lock", type=Path, help="file to hold a shared lock on while the program runs")
     made.add_argument("place", type=Path, nargs="?", help="folder with rootfs/ and an empty mount/")
     made.add_argument("argv", nargs="*", metavar="PROGRAM ARG", help="what to run, after --")
     return made
@@ -146,6 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     os.umask(0o022)
     try:
+        if options.lock:
+            hold(options.lock)
         if options.probe:
             probe()
             return 0

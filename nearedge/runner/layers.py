@@ -77,13 +77,22 @@ def opened(media_type: str, file: IO[bytes]) -> Iterator[IO[bytes]]:
     if kind == "tar":
         yield file
     elif kind == "gzip":
-        with gzip.GzipFile(fileobj=file) as stream:
-            yield cast(IO[bytes], stream)
+        with gzip_stream(file) as stream:
+            yield stream
     elif kind == "zstd":
         with zstd_stream(file) as stream:
             yield stream
     else:
         raise UnsupportedError(f"layer of media type {media_type!r}: not a tar, tar+gzip or tar+zstd; build it again")
+
+
+def gzip_stream(file: IO[bytes]) -> IO[bytes]:
+    """A gzip stream: with the package isal of extra core where it is here, since it is more than twice as fast."""
+    try:
+        igzip, isal = importlib.import_module("isal.igzip"), importlib.import_module("isal.isal_zlib")
+    except ImportError:
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    return cast(IO[bytes], io.BufferedReader(Whole(igzip.IGzipFile(fileobj=file), isal.error), CHUNK))
 
 
 @contextmanager
@@ -105,7 +114,7 @@ def zstd_stream(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 class Whole(io.RawIOBase):
-    """A zstd stream whose faults are EOFError, as gzip's are."""
+    """A compressed stream whose faults are EOFError, as those of the standard library's gzip may be."""
 
     def __init__(self, stream: IO[bytes], fault: type[Exception]) -> None:
         """Read from `stream`, which raises `fault`."""

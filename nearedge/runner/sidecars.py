@@ -19,7 +19,7 @@ from nearedge.files import inside
 from nearedge.runner import chroot, layouts, podman
 from nearedge.runner.process import Container, Running, environment
 from nearedge.runner.process import start as start_process
-from nearedge.runner.unpack import unpacked
+from nearedge.runner.unpack import lock, unpacked
 
 Backend = Literal["podman", "chroot", "process"]
 
@@ -173,7 +173,7 @@ def start_chroot(container: Container, image: layouts.Image, cache: Path) -> Run
         raise InputError(f"{container.image}: the image names no program; give a command")
     place = unpacked(image, cache)
     user, workdir = number(settings.user), str(container.cwd or settings.working_dir or "/")
-    argv = [sys.executable, "-I", chroot.__file__, f"--user={user}", f"--workdir={workdir}"]
+    argv = [sys.executable, "-I", chroot.__file__, f"--user={user}", f"--workdir={workdir}", f"--lock={lock(place)}"]
     folders = () if image.ours else podman.mounted(container.folders)  # our server has no business in the workspace
     argv += [f"--folder={folder}" for folder in folders]
     env = dict(entry.split("=", 1) for entry in settings.env or () if "=" in entry) | dict(container.env)

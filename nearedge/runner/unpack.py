@@ -1,42 +1,27 @@
-"""Unpacking an image to a folder, from layers that may be hostile; kept by the manifest's digest.
+"""Unpacked images, kept by digest: each is unpacked once, and what several share below their models only once, too.
 
-Rules of https://github.com/opencontainers/image-spec/blob/main/layer.md; what a layer must not do is in `Unpacker`.
+Beside each lies a lock, held by whoever makes it or runs from it; those used longest ago are removed when nobody does.
 """
 
-import errno
 import fcntl
-import io
+import hashlib
 import os
 import shutil
-import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
-from nearedge.errors import InputError, UnsupportedError
-from nearedge.files import CHUNK, new_directory
+from nearedge.files import new_directory
 from nearedge.progress import track
+from nearedge.runner import rootfs
 from nearedge.runner.layers import decompress
 from nearedge.runner.layouts import Image
+from nearedge.runner.rootfs import RootFs
 
-BYTES_LIMIT = 32 << 30
-ENTRIES_LIMIT = 1_000_000
-HEADER_LIMIT = 16 << 20  # a tar header that claims more would be read into memory whole
-LINKS_LIMIT = 40
-OPAQUE = ".wh..wh..opq"
-WHITEOUT = ".wh."
-
-
-class Bounded(io.FileIO):
-    """A file that refuses to be read in pieces larger than a tar header may be."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        """At most `size` bytes. Raises InputError for a piece that only a hostile header asks for."""
-        if size is None or size < 0 or size > HEADER_LIMIT:
-            raise InputError("a tar header claims an absurd size; the image is damaged or hostile")
-        return super().read(size) or b""
+KEEP = 6
+"""Folders kept in a cache."""
+MODELS = "models"
 
 
 def unpacked(image: Image, cache: Path, only: str = "") -> Path:
@@ -47,202 +32,103 @@ def unpacked(image: Image, cache: Path, only: str = "") -> Path:
     UnsupportedError where it is compressed in a way that nothing here can read.
     """
     place = cache / f"{image.digest.removeprefix('sha256:')}{'-' + only if only else ''}"
-    if (place / "rootfs").is_dir():
-        return place
-    with locked(cache / f".{place.name}.lock"):
-        if not (place / "rootfs").is_dir():  # another process may have made it while we waited
-            make(image, place, only)
+    if not (place / "rootfs").is_dir():
+        with locked(lock(place)):
+            if not (place / "rootfs").is_dir():  # another process may have made it while we waited
+                with new_directory(place) as building:
+                    (building / "mount").mkdir()
+                    fill(image, building / "rootfs", cache, only)
+        forget_old(cache, place)
+    os.utime(place)
     return place
 
 
+def lock(place: Path) -> Path:
+    """The file to lock while an unpacked image is made or used."""
+    return place.with_name(f".{place.name}.lock")
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block."""
+def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock on `path`, by default alone. Raises BlockingIOError where `how` says not to wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, how)
         yield
 
 
-def make(image: Image, place: Path, only: str) -> None:
-    """Unpack every layer of `image`, then rename the whole to `place`."""
-    with new_directory(place) as building:
-        (building / "mount").mkdir()
-        root = building / "rootfs"
-        root.mkdir()
-        layers = list(zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True))
-        unpacker = Unpacker(root, only)
-        for layer, diff_id in track(layers, "unpacking the image's layers", len(layers)):
-            with tempfile.TemporaryFile(dir=building) as tar:
-                decompress(image.folder, layer, diff_id, tar, BYTES_LIMIT - unpacker.size)
-                unpacker.add(tar)
-        unpacker.finish()
+def fill(image: Image, root: Path, cache: Path, only: str) -> None:
+    """Apply the image's layers to `root`, beginning with what an earlier image left of the same ones.
 
-
-class Unpacker:
-    """Applies layers to `root`, one after the other.
-
-    Nothing is ever written through a link: the folder of each entry is resolved inside `root`, as the image will see
-    it. Absolute names, `..`, hard links and relative links that lead out are refused; devices, FIFOs, setuid and setgid
-    bits and extended attributes are left out.
+    The state below the first layer that holds nothing but models is kept for the next image of ours.
     """
-
-    def __init__(self, root: Path, only: str = "") -> None:
-        """Unpack to `root`, an empty folder; where `only` is given, nothing but what is under that name."""
-        self.root = root
-        self.only = only
-        self.size = 0
-        self.entries = 0
-        self.modes: dict[Path, int] = {}
-        self.added: set[Path] = set()
-        self.as_root = os.geteuid() == 0
-
-    def add(self, tar: IO[bytes]) -> None:
-        """Apply one layer's tar. Raises InputError where it is damaged or hostile."""
-        tar.flush()
-        self.added = set()
-        with Bounded(os.dup(tar.fileno())) as file:
-            file.seek(0)
-            try:
-                with tarfile.open(fileobj=file, mode="r:") as layer:
-                    for member in layer:
-                        self.entry(layer, member)
-            except (tarfile.TarError, ValueError, OverflowError) as error:
-                raise InputError(f"a layer's tar is damaged: {error}; build the image again") from error
-
-    def finish(self) -> None:
-        """Set the folders' modes, the deepest first: until now every folder could be written."""
-        for path in sorted(self.modes, reverse=True):
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(self.modes[path] if self.as_root else self.modes[path] | 0o700)
-
-    def entry(self, layer: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        """Apply one entry."""
-        self.entries += 1
-        self.size += member.size
-        if self.entries > ENTRIES_LIMIT or self.size > BYTES_LIMIT:
-            raise InputError(f"the image has more than {ENTRIES_LIMIT} files or {BYTES_LIMIT} bytes; refused")
-        name = PurePosixPath(member.name)
-        if name.is_absolute() or ".." in name.parts or "\0" in member.name:
-            raise InputError(f"a layer holds {member.name[:200]!r}, which leads out of the image; refused")
-        if not name.parts or (self.only and name.parts[0] not in (self.only, WHITEOUT + self.only, OPAQUE)):
-            return
-        folder = self.folder(name.parent)
-        if name.name.startswith(WHITEOUT):
-            self.whiteout(folder, name.name)
-        elif not (member.ischr() or member.isblk() or member.isfifo()):
-            self.make(layer, member, folder / name.name)
-
-    def folder(self, parent: PurePosixPath) -> Path:
-        """The real folder for `parent`, made where it is missing; links are followed inside the image only."""
-        path, rest, links = self.root, list(parent.parts), 0
-        while rest:
-            part = rest.pop(0)
-            if part == "..":
-                path = path.parent if path != self.root else path
-                continue
-            following = path / part
-            if following.is_symlink():
-                links += 1
-                if links > LINKS_LIMIT:
-                    raise InputError(f"a layer's links go round in circles at {parent}; refused")
-                target = PurePosixPath(following.readlink())
-                path = self.root if target.is_absolute() else path
-                rest = [*(one for one in target.parts if one != "/"), *rest]
-                continue
-            if not following.is_dir():
-                following.unlink(missing_ok=True)
-                following.mkdir()
-            path = following
-        return path
-
-    def whiteout(self, folder: Path, name: str) -> None:
-        """Remove what a lower layer has and this one takes away; never what this layer itself brought."""
-        kept = {path for one in self.added for path in (one, *one.parents)}
-        hidden = name.removeprefix(WHITEOUT)
-        if name == OPAQUE:
-            clear(folder, kept)
-        elif hidden in ("", ".", ".."):
-            raise InputError(f"a layer holds the whiteout {name!r}, which leads out of its folder; refused")
-        elif folder / hidden not in kept:
-            remove(folder / hidden)
-
-    def make(self, layer: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-        """Make a folder, file or link, replacing what a lower layer had there."""
-        self.added.add(path)
-        if member.isdir():
-            if path.is_symlink() or not path.is_dir():
-                remove(path)
-                path.mkdir()
-            self.modes[path] = member.mode & 0o1777
-        elif member.issym():
-            self.symlink(member, path)
-        elif member.islnk():
-            self.hard_link(member, path)
-            return  # mode and owner are those of the file it names
-        elif member.isreg():
-            remove(path)
-            self.file(layer, member, path)
-        else:
-            raise InputError(f"a layer holds {member.name!r} of an unknown kind {member.type!r}; refused")
-        if self.as_root:
-            own(path, member)
-
-    def file(self, layer: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-        """Write a file, without setuid and setgid; `path` is not there."""
-        content = None if member.issparse() else layer.extractfile(member)
-        if content is None:
-            raise UnsupportedError(f"a layer holds {member.name!r} as a sparse file; build the image again without")
-        with content, path.open("xb") as out:
-            shutil.copyfileobj(content, out, CHUNK)
-            os.fchmod(out.fileno(), member.mode & 0o777)
-
-    def symlink(self, member: tarfile.TarInfo, path: Path) -> None:
-        """Make a symbolic link. An absolute one is the image's own business; one that climbs out is refused."""
-        target = PurePosixPath(member.linkname)
-        if not target.is_absolute():
-            depth = len(path.parent.relative_to(self.root).parts)
-            for part in target.parts:
-                depth += -1 if part == ".." else 1
-                if depth < 0:
-                    raise InputError(f"a layer's link {member.name!r} leads out of the image; refused")
-        remove(path)
-        path.symlink_to(member.linkname)
-
-    def hard_link(self, member: tarfile.TarInfo, path: Path) -> None:
-        """Link to a file that is in the image already."""
-        target = PurePosixPath(member.linkname)
-        if target.is_absolute() or ".." in target.parts or not target.parts:
-            raise InputError(f"a layer's link {member.name!r} leads out of the image; refused")
-        source = self.folder(target.parent) / target.name
-        if source.is_symlink() or not source.is_file():
-            raise InputError(f"a layer's link {member.name!r} names {member.linkname!r}, which is no file; refused")
-        if source != path:
-            remove(path)
-            path.hardlink_to(source)
+    chain = chain_ids(image.config.rootfs.diff_ids)
+    done = 0 if only else copy_kept(chain, cache, root)
+    root.mkdir(exist_ok=True)
+    made = RootFs(root, only)
+    layers = list(zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True))
+    keeping = image.ours and not done and not only
+    for number, (layer, diff_id) in enumerate(track(layers[done:], "unpacking the image's layers", len(layers)), done):
+        with tempfile.TemporaryFile(dir=root.parent) as tar:
+            decompress(image.folder, layer, diff_id, tar, rootfs.BYTES_LIMIT - made.size)
+            if keeping and number and rootfs.holds_only(tar, MODELS):
+                keeping = False
+                keep(root, made, cache / chain[number - 1])
+            made.add(tar)
+    made.finish()
 
 
-def remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder; nothing where there is nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def chain_ids(diff_ids: Sequence[str]) -> list[str]:
+    """A hex name for the state after each layer (the image-spec's ChainID, config.md)."""
+    chain: list[str] = []
+    for diff_id in diff_ids:
+        below = f"sha256:{chain[-1]} {diff_id}" if chain else ""
+        chain.append(hashlib.sha256(below.encode()).hexdigest() if below else diff_id.removeprefix("sha256:"))
+    return chain
 
 
-def clear(folder: Path, kept: set[Path]) -> None:
-    """Empty a folder of all but the paths in `kept`."""
-    for path in list(folder.iterdir()):
-        if path not in kept:
-            remove(path)
-        elif path.is_dir() and not path.is_symlink():
-            clear(path, kept)
+def copy_kept(chain: Sequence[str], cache: Path, root: Path) -> int:
+    """Make `root` of the highest state below the last layer that `cache` has, by hard links; how many layers that is.
+
+    Applying a layer never writes into a file that is there, so the links do not change what is kept.
+    """
+    for number in range(len(chain) - 1, 0, -1):
+        place = cache / chain[number - 1]
+        if (place / "rootfs").is_dir():
+            with locked(lock(place)):
+                if (place / "rootfs").is_dir():
+                    copy_links(place / "rootfs", root)
+                    os.utime(place)
+                    return number
+    return 0
 
 
-def own(path: Path, member: tarfile.TarInfo) -> None:
-    """Give the file to the owner that the image names, where this root may (one in a user namespace may not)."""
-    try:
-        os.chown(path, member.uid, member.gid, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EPERM):
-            raise
+def keep(root: Path, made: RootFs, place: Path) -> None:
+    """Keep the present state of `root` as `place`, by hard links."""
+    with locked(lock(place)):
+        if not place.is_dir():
+            made.finish()
+            with new_directory(place) as building:
+                copy_links(root, building / "rootfs")
+
+
+def copy_links(source: Path, target: Path) -> None:
+    """Copy a tree with its modes and owners; each file is a hard link to the one it is a copy of."""
+    shutil.copytree(source, target, symlinks=True, copy_function=os.link)
+    for folder, names, files in os.walk(source):
+        for path in (Path(folder, name) for name in (*names, *files)):
+            status = path.lstat()
+            if (status.st_uid or status.st_gid) and os.geteuid() == 0:
+                os.chown(target / path.relative_to(source), status.st_uid, status.st_gid, follow_symlinks=False)
+
+
+def forget_old(cache: Path, used: Path) -> None:
+    """Remove all but the folders used last; never one that somebody holds."""
+    others = [path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(".") and path != used]
+    others.sort(key=lambda path: path.stat().st_mtime)
+    for place in others[: -(KEEP - 1)]:
+        try:
+            with locked(lock(place), fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(place, ignore_errors=True)
+        except BlockingIOError:
+            continue

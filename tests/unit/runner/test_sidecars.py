@@ -1,5 +1,6 @@
 """Sidecars started each way there is, with a small image of this machine's Python and with our own server."""
 
+import fcntl
 import os
 import socket
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from nearedge.errors import InputError, UnsupportedError, UsageError
-from nearedge.runner import chroot, podman, sidecars
+from nearedge.runner import chroot, podman, sidecars, unpack
 from nearedge.runner.process import Container
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a chroot needs root")
@@ -65,7 +66,7 @@ def test_the_image_runs(workspace, tmp_path, port, cache, asking, backend, tag):
 
 @needs_root
 def test_a_chroot_leaves_the_unpacked_image_as_it_is(workspace, tmp_path, port, cache, asking):
-    asked = container(workspace, tmp_path, port, command=(), env={"LOOK": str(workspace)})
+    asked = container(workspace, tmp_path, port)
     if sidecars.chroot_why_not():
         pytest.skip(sidecars.chroot_why_not())
     sidecar = sidecars.start(asked, ["chroot"], cache)
@@ -75,9 +76,28 @@ def test_a_chroot_leaves_the_unpacked_image_as_it_is(workspace, tmp_path, port, 
         assert {path.name for path in place.iterdir()} == {"mount", "rootfs"}
         assert {path.name for path in (place / "rootfs").iterdir()}.isdisjoint({"proc", "sys", "dev", "tmp"})
         assert list((place / "mount").iterdir()) == []
-        assert state["writable"] == ["/tmp"]  # the folder is there, and not this user's
+        assert state["writable"] == ["/tmp"]
+        with pytest.raises(BlockingIOError), unpack.locked(unpack.lock(place), fcntl.LOCK_EX | fcntl.LOCK_NB):
+            pass  # nobody may remove an image that runs
     finally:
         sidecar.stop()
+    with unpack.locked(unpack.lock(place), fcntl.LOCK_EX | fcntl.LOCK_NB):
+        pass
+
+
+@pytest.mark.images
+@pytest.mark.parametrize(("tag", "seen"), [("foreign", True), ("ours", False)])
+def test_a_workspace_is_seen_by_foreign_images_only(workspace, tmp_path, port, cache, asking, backend, tag, seen):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    asked = container(workspace, tmp_path, port, tag, env={"LOOK": str(shared)}, folders=(workspace, shared))
+    sidecar = sidecars.start(asked, [backend], cache)
+    try:
+        assert (str(shared) in asking(port)["writable"]) is seen
+    finally:
+        sidecar.stop()
+    assert (shared / "probe").exists() is seen
 
 
 @needs_root

@@ -1,15 +1,17 @@
 """Unpacking layers, whiteouts, and layers made to do harm."""
 
+import fcntl
 import gzip
 import os
 import stat
+import sys
 import tarfile
 import threading
 
 import pytest
 
 from nearedge.errors import InputError, UnsupportedError
-from nearedge.runner import layers, layouts, unpack
+from nearedge.runner import layers, layouts, rootfs, unpack
 
 DIR = {"type": tarfile.DIRTYPE, "mode": 0o755}
 AS_ROOT = os.geteuid() == 0
@@ -166,8 +168,11 @@ def test_other_compressions_are_not_supported(layout, make_tar, tmp_path):
         unpacked(layout, tmp_path, make_tar(), kind="+xz")
 
 
+@pytest.mark.parametrize("isal", [True, False])
 @pytest.mark.parametrize("how", ["missing", "changed", "truncated", "trailing", "not-gzip", "not-tar", "diff-id"])
-def test_a_damaged_layer_is_refused(layout, make_tar, tmp_path, how):
+def test_a_damaged_layer_is_refused(layout, make_tar, tmp_path, monkeypatch, how, isal):
+    if not isal:
+        monkeypatch.setitem(sys.modules, "isal.igzip", None)
     tar = make_tar(("a", b"1" * 5000, {}))
     squeeze = {
         "truncated": lambda content: gzip.compress(content)[:-20],
@@ -189,19 +194,19 @@ def test_a_damaged_layer_is_refused(layout, make_tar, tmp_path, how):
 
 
 def test_bombs_are_refused(layout, make_tar, tmp_path, monkeypatch):
-    monkeypatch.setattr(unpack, "BYTES_LIMIT", 100_000)
+    monkeypatch.setattr(rootfs, "BYTES_LIMIT", 100_000)
     with pytest.raises(InputError, match="unpacks to more than 100000 bytes"):
         unpacked(layout, tmp_path, make_tar(("zeros", bytes(1 << 20), {})))
 
 
 def test_too_many_files_are_refused(layout, make_tar, tmp_path, monkeypatch):
-    monkeypatch.setattr(unpack, "ENTRIES_LIMIT", 3)
+    monkeypatch.setattr(rootfs, "ENTRIES_LIMIT", 3)
     with pytest.raises(InputError, match="more than 3 files"):
         unpacked(layout, tmp_path, make_tar(*((f"f{number}", b"", {}) for number in range(5))))
 
 
 def test_a_header_that_would_fill_the_memory_is_refused(layout, make_tar, tmp_path, monkeypatch):
-    monkeypatch.setattr(unpack, "HEADER_LIMIT", 1 << 19)
+    monkeypatch.setattr(rootfs, "HEADER_LIMIT", 1 << 19)
     with pytest.raises(InputError, match="absurd size"):
         unpacked(layout, tmp_path, make_tar(("big", b"", {"pax_headers": {"comment": "x" * (1 << 20)}})))
 
@@ -213,3 +218,61 @@ def test_a_layer_may_not_be_larger_than_it_says(layout, make_tar, tmp_path):
     tar = (tmp_path / "tar").open("wb")
     with tar, pytest.raises(InputError, match="not what its digest says"):
         layers.decompress(image.folder, image.manifest.layers[0], image.config.rootfs.diff_ids[0], tar, 1 << 20)
+
+
+def of_ours(layout, tmp_path, tars, tag):
+    layout.image(tars, tag, Labels={"io.nearedge.runtime": "1"})
+    return layouts.find(f"oci:image:{tag}", [tmp_path])
+
+
+def test_the_next_model_is_put_on_the_base_that_is_unpacked(layout, make_tar, tmp_path, monkeypatch):
+    base = [
+        make_tar(("usr", None, DIR), ("usr/python", b"py", {"mode": 0o755}), ("own", None, {**DIR, "uid": 7})),
+        make_tar(("usr/lib", b"lib", {}), ("models", None, DIR)),
+    ]
+    first = of_ours(
+        layout, tmp_path, [*base, make_tar(("models/m/1", b"1", {})), make_tar(("models/m/r", b"1", {}))], "a"
+    )
+    second = of_ours(layout, tmp_path, [*base, make_tar(("models/m/2", b"2", {}), ("usr/.wh.lib", b"", {}))], "b")
+    cache = tmp_path / "cache"
+    one = unpack.unpacked(first, cache) / "rootfs"
+    asked = []
+    monkeypatch.setattr(unpack, "decompress", lambda *given: asked.append(given[1]) or layers.decompress(*given))
+    two = unpack.unpacked(second, cache) / "rootfs"
+    assert len(asked) == 1
+    assert listing(one) == ["models", "models/m", "models/m/1", "models/m/r", "own", "usr", "usr/lib", "usr/python"]
+    assert listing(two) == ["models", "models/m", "models/m/2", "own", "usr", "usr/python"]
+    assert (one / "usr/python").samefile(two / "usr/python")
+    if AS_ROOT:
+        assert (two / "own").stat().st_uid == 7
+    chain = unpack.chain_ids(first.config.rootfs.diff_ids)[1]
+    assert listing(cache / chain / "rootfs") == ["models", "own", "usr", "usr/lib", "usr/python"]
+
+
+def test_a_model_that_replaces_a_file_of_the_base_changes_its_own_image_only(layout, make_tar, tmp_path):
+    base = make_tar(("models/shared", b"base", {}), ("usr", b"x", {}))
+    first = of_ours(layout, tmp_path, [base, make_tar(("models/a", b"a", {}))], "a")
+    second = of_ours(layout, tmp_path, [base, make_tar(("models/shared", b"mine", {"mode": 0o600}))], "b")
+    one, two = (unpack.unpacked(image, tmp_path / "cache") / "rootfs/models/shared" for image in (first, second))
+    assert (one.read_bytes(), two.read_bytes()) == (b"base", b"mine")
+    assert stat.S_IMODE(one.stat().st_mode) == 0o644
+
+
+def test_old_images_are_forgotten_but_not_one_in_use(layout, make_tar, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "KEEP", 2)
+    places = []
+
+    def add():
+        layout.image([make_tar((f"f{len(places)}", b"", {}))], str(len(places)))
+        image = layouts.find(f"oci:image:{len(places)}", [tmp_path])
+        places.append(unpack.unpacked(image, tmp_path / "cache"))
+        os.utime(places[-1], (len(places), len(places)))
+        return [place.is_dir() for place in places]
+
+    assert add() == [True]
+    assert add() == [True, True]
+    with unpack.locked(unpack.lock(places[0]), fcntl.LOCK_SH):
+        assert add() == [True, True, True]
+        assert unpack.unpacked(layouts.find("oci:image:0", [tmp_path]), tmp_path / "cache") == places[0]
+        os.utime(places[0], (0, 0))
+    assert add() == [False, False, True, True]
