@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from converters.timing import Measured
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
 from nearedge.release.record import Evidence, Identity, IrIdentity, SourceIdentity
@@ -12,9 +13,19 @@ from scripts import optimize_model, verify_model
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch):
+def quick(request, monkeypatch):
+    """Timing takes seconds: only the test marked so times anything, in the others every candidate is as fast."""
     monkeypatch.setattr(optimize_model, "SECONDS", 0.1)
-    monkeypatch.setattr(optimize_model.timing, "WARM_UP_S", 0.01)
+    if "timed" not in request.fixturenames:
+        monkeypatch.setattr(
+            optimize_model.timing, "interleaved",
+            lambda subjects, *_: {one.name: Measured(1.0, 1.0, [[1.0]]) for one in subjects},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def timed():
+    """Names the test that really times."""
 
 
 def optimize(release, *more):
@@ -30,6 +41,7 @@ def deployed(release):
     return section
 
 
+@pytest.mark.usefixtures("timed")
 def test_auto_judges_and_times_every_candidate(release, tmp_path, capsys):
     assert optimize(release, "--precision=", f"--result-precision={tmp_path / 'precision'}") == 0
     section = deployed(release)
