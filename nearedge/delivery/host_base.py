@@ -4,7 +4,6 @@ It is kept under the cache folder for the next time, keyed by what went in, so t
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -13,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nearedge.delivery.host_image import Plan, libraries, new_plan, write_base
+from nearedge.delivery.host_parts import key, stamp
 from nearedge.delivery.layout import Layout
+from nearedge.errors import InputError
 from nearedge.files import new_directory, write_text
 from nearedge.progress import say
 
 KEEP = 3
 """Bases kept in the cache."""
 LIBRARIES = "libraries.json"
-RECIPE = ("bytecode", "elf", "host_base", "host_bytecode", "host_image", "host_packages", "host_python", "layers")
-"""Modules whose change makes another base."""
 
 
 def host_base(cache: Path | None = None) -> Layout:
@@ -31,7 +30,7 @@ def host_base(cache: Path | None = None) -> Layout:
     """
     plan = new_plan()
     folder = (cache or cache_folder()) / "host-base"
-    entry = folder / key(plan)[:32]
+    entry = folder / key(plan.all)[:32]
     if (found := kept(entry)) is not None:
         return found
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,22 +49,6 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearedge"
 
 
-def key(plan: Plan) -> str:
-    """Hex sha256 of what goes in: names, places, sizes and times of the files, and how they are put together."""
-    hasher = hashlib.sha256()
-    for name, path in sorted(plan.all.items()):
-        hasher.update(f"{name}\0{path}\0{stamp(path)}\n".encode(errors="surrogateescape"))
-    for module in RECIPE:
-        hasher.update(Path(__file__).with_name(f"{module}.py").read_bytes())
-    return hasher.hexdigest()
-
-
-def stamp(path: Path) -> str:
-    """Size and time of a file, as cheap as they come."""
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
-
-
 def kept(entry: Path) -> Layout | None:
     """The cached base, None where there is none or the system's libraries have changed since."""
     try:
@@ -74,7 +57,7 @@ def kept(entry: Path) -> Layout | None:
             return None
         os.utime(entry)
         return Layout.open(entry)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, InputError):
         return None
 
 
@@ -98,8 +81,9 @@ def forget_old(folder: Path, new: Path) -> None:
 
 def assemble(plan: Plan, entry: Path) -> None:
     """Write the base as a layout to the folder `entry`, by rename."""
+    others = [path for path in entry.parent.iterdir() if not path.name.startswith(".")]
     with new_directory(entry) as folder:
         shared = libraries(plan)
-        write_base(plan, shared, folder)
+        write_base(plan, shared, folder, others)
         seen = {str(path): stamp(path) for path in shared.values()}
         write_text(folder / LIBRARIES, json.dumps(seen, indent=1, sort_keys=True))

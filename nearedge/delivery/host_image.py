@@ -6,15 +6,17 @@ bytecode for the server. Each layer is compiled by a process of its own, so that
 """
 
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from nearedge.delivery import digest as digests
-from nearedge.delivery import elf, host_bytecode, host_packages, host_python, oci
+from nearedge.delivery import host_packages, host_parts, host_python, oci
+from nearedge.delivery.host_parts import Part, executable, write_part
 from nearedge.delivery.image import EPOCH, RUNTIME_CONTRACT, RUNTIME_LABEL
-from nearedge.delivery.layers import Entry, Layer, write_layer
+from nearedge.delivery.layers import Entry, Layer
 from nearedge.delivery.layout import Layout
 
 TAG = "base"
@@ -62,8 +64,11 @@ def libraries(plan: Plan) -> dict[str, Path]:
     return host_python.shared_libraries(binaries, site)
 
 
-def write_base(plan: Plan, shared: dict[str, Path], folder: Path) -> None:
-    """Write the four layers, the config and the manifest to the layout in `folder`."""
+def write_base(plan: Plan, shared: dict[str, Path], folder: Path, others: Iterable[Path]) -> None:
+    """Write the four layers, the config and the manifest to the layout in `folder`.
+
+    Layers that one of the bases in the folders `others` has, made of the same files, are taken from there.
+    """
     layout = Layout.create(folder)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         parts = [
@@ -72,54 +77,13 @@ def write_base(plan: Plan, shared: dict[str, Path], folder: Path) -> None:
             Part("packages", plan.packages, Path(name, "packages")),
             Part("server", plan.server, Path(name, "server"), keep_source=True),
         ]
+        known = [(part, host_parts.find(part, others)) for part in parts]
         with ThreadPoolExecutor(WORKERS) as pool:  # zlib and sha256 let go of the interpreter's lock
-            layers = list(pool.map(write_part, parts))
+            layers = list(pool.map(lambda pair: pair[1] or write_part(pair[0]), known))
         for layer in layers:
             layout.add_file(layer.descriptor, layer.path)
+        host_parts.note(folder, parts, layers)
     publish(layout, layers)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One layer to be: its files, `more` entries, and what is done to them; `scratch` is a folder to work in."""
-
-    title: str
-    files: dict[str, Path]
-    scratch: Path
-    more: list[Entry] = field(default_factory=list)
-    keep_source: bool = False
-    lean: bool = True
-
-
-def write_part(part: Part) -> Layer:
-    """Compile what is Python, leave out symbols where that is asked for, and write the layer."""
-    part.scratch.mkdir()
-    placed = host_bytecode.compiled(part.files, part.scratch, keep_source=part.keep_source)
-    if part.lean:
-        copies = without_symbols(part.files, part.scratch)
-        placed |= {name: [(name, path)] for name, path in copies.items()}
-    return write_layer([*part.more, *entries(part.files, placed)], part.scratch / "layer", part.title, "small")
-
-
-def entries(files: dict[str, Path], code: dict[str, list[tuple[str, Path]]]) -> list[Entry]:
-    """The entries of one layer: bytecode where `code` has it, the file itself otherwise."""
-    return [
-        Entry(placed, path, mode=0o755 if executable(placed) else 0o644)
-        for name, source in files.items()
-        for placed, path in code.get(name, [(name, source)])
-    ]
-
-
-def without_symbols(files: dict[str, Path], scratch: Path) -> dict[str, Path]:
-    """Copies of the programs and libraries among `files` that are much smaller without their symbols."""
-    binaries = sorted(name for name in files if executable(name))
-    copies = {name: scratch / f"{number}.elf" for number, name in enumerate(binaries)}
-    return {name: copy for name, copy in copies.items() if elf.without_symbols(files[name], copy)}
-
-
-def executable(name: str) -> bool:
-    """Whether a file of the image is a program or a library."""
-    return "/bin/" in name or ".so" in Path(name).name
 
 
 def system_entries() -> list[Entry]:

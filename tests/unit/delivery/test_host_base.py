@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nearedge.delivery import host_base, host_image, host_packages, host_python
+from nearedge.delivery import host_base, host_image, host_packages, host_parts, host_python
+from nearedge.delivery.layout import Layout
 from nearedge.errors import InputError, MachineError, UnsupportedError
 
 PROBE = """
@@ -23,7 +24,8 @@ print(compiled(numpy.array([[-1, 2, -3, 4]], numpy.float32))[0].tolist(), *sys.p
 PARTS = """
 import sys
 from pathlib import Path
-from nearedge.delivery.host_image import Part, new_plan, write_part
+from nearedge.delivery.host_image import new_plan
+from nearedge.delivery.host_parts import Part, write_part
 plan, folder = new_plan(), Path(sys.argv[1])
 parts = [Part("packages", plan.packages, folder / "p"), Part("server", plan.server, folder / "s", keep_source=True)]
 print(*(write_part(part).descriptor.digest for part in parts))
@@ -32,13 +34,22 @@ LIMIT_S = 120
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def cache():
+    """A cache that outlives the tests, since the base takes ten seconds of two cores."""
+    named = os.environ.get("NEAREDGE_TEST_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "nearedge-tests"
 
 
 @pytest.fixture(scope="session")
 def base(cache):
     return host_base.host_base(cache)
+
+
+@pytest.fixture
+def cache_copy(base, tmp_path):
+    """A cache of its own that holds the base, to be damaged; the base in it."""
+    shutil.copytree(base.folder, tmp_path / "cache" / "host-base" / base.folder.name)
+    return tmp_path / "cache", tmp_path / "cache" / "host-base" / base.folder.name
 
 
 @pytest.fixture(scope="session")
@@ -179,25 +190,49 @@ def test_the_server_layer_has_the_same_bytes_from_another_process(base, tmp_path
     assert done.stdout.split() == [layer.digest for layer in base.resolve("base").layers[2:]]
 
 
-def test_a_library_that_changed_makes_it_anew(base):
-    seen = json.loads((base.folder / host_base.LIBRARIES).read_text())
-    assert host_base.kept(base.folder) is not None
-    name = next(iter(seen))
-    (base.folder / host_base.LIBRARIES).write_text(json.dumps(seen | {name: "0 0"}))
-    try:
-        assert host_base.kept(base.folder) is None
-    finally:
-        (base.folder / host_base.LIBRARIES).write_text(json.dumps(seen))
-    assert host_base.kept(base.folder / "none") is None
+def test_a_library_that_changed_makes_it_anew(cache_copy):
+    _, folder = cache_copy
+    assert host_base.kept(folder) is not None
+    seen = json.loads((folder / host_base.LIBRARIES).read_text())
+    (folder / host_base.LIBRARIES).write_text(json.dumps(seen | {next(iter(seen)): "0 0"}))
+    assert host_base.kept(folder) is None
+    assert host_base.kept(folder / "none") is None
 
 
 def test_the_key_follows_the_files(tmp_path):
     (tmp_path / "a").write_text("1")
-    plan = host_image.Plan(server={"a": tmp_path / "a"})
-    before = host_base.key(plan)
-    assert host_base.key(plan) == before
+    before = host_parts.key({"a": tmp_path / "a"})
+    assert host_parts.key({"a": tmp_path / "a"}) == before
+    assert host_parts.key({"b": tmp_path / "a"}) != before
     os.utime(tmp_path / "a", (1, 1))
-    assert host_base.key(plan) != before
+    assert host_parts.key({"a": tmp_path / "a"}) != before
+
+
+def test_a_layer_of_the_same_files_is_used_again(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1")
+    part = host_parts.Part("server", {"a.py": tmp_path / "a.py"}, tmp_path / "scratch", keep_source=True)
+    layer = host_parts.write_part(part)
+    base = Layout.create(tmp_path / "base")
+    base.add_file(layer.descriptor, layer.path)
+    host_parts.note(base.folder, [part], [layer])
+    found = host_parts.find(part, [tmp_path / "none", base.folder])
+    assert found is not None
+    assert (found.descriptor, found.diff_id) == (layer.descriptor, layer.diff_id)
+    base.path(layer.descriptor.digest).write_bytes(b"damaged")
+    assert host_parts.find(part, [base.folder]) is None
+    (base.folder / host_parts.NOTES).write_text("[]")
+    assert host_parts.find(part, [base.folder]) is None
+    (tmp_path / "a.py").write_text("x = 22")
+    assert host_parts.find(part, [base.folder]) is None
+
+
+def test_a_base_that_lost_its_library_list_is_made_of_the_same_layers(cache_copy, base, monkeypatch):
+    cache, folder = cache_copy
+    (folder / host_base.LIBRARIES).write_text("{")
+    monkeypatch.setattr(host_image, "write_part", None)
+    digest = base.resolve("base").descriptor.digest
+    assert host_base.host_base(cache).resolve("base").descriptor.digest == digest
+    assert host_base.kept(folder) is not None
 
 
 def test_old_bases_are_forgotten(tmp_path):
