@@ -23,6 +23,10 @@ BASE_IMAGE ?=
 ## PLAIN_HTTP=1 talks plain http to REGISTRY.
 PLAIN_HTTP ?=
 
+## Which images to build: core onnx pytorch tensorflow runtime; all where empty.
+TARGETS ?=
+
+REGISTRY_OPTIONS = --registry=$(REGISTRY) $(if $(PLAIN_HTTP),--plain-http)
 EXTRAS_pytorch := pytorch,serve,examples
 EXTRAS_tensorflow := tensorflow,serve,examples
 EXTRAS_onnx := onnx,serve,examples
@@ -60,6 +64,15 @@ check: $(call stamp,dev) ## Lint, types, generated files and manifests against t
 
 generate: $(call stamp,dev) ## Write catalog.yaml, README tables and JSON Schemas anew
 	$(BIN)/python hack/generate.py
+
+images: $(call stamp,core) ## Build the step images and the runtime base with buildah and push them to REGISTRY
+	@$(BIN)/python hack/images.py $(REGISTRY_OPTIONS) $(if $(BASE_IMAGE),--base-image=$(BASE_IMAGE)) $(TARGETS)
+
+examples: $(call stamp,dev) ## Push the runtime base and the examples, as OCI artifacts, to REGISTRY
+	@$(BIN)/python hack/examples.py $(REGISTRY_OPTIONS)
+
+install: $(call stamp,core) ## Render Tasks and Pipelines with the images of REGISTRY by digest, for kubectl apply
+	@$(BIN)/python hack/install.py --registry=$(REGISTRY)
 
 clean: ## Remove the environment, runs, demos and caches of this folder
 	rm -rf $(VENV) .nearedge dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
