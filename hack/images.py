@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(options.targets) - set(TARGETS):
         made.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
 
+    if not options.registry:
+        made.error("no registry to push to; give one (make images REGISTRY=host[:port][/path])")
+
     def action() -> None:
         registry = options.registry.rstrip("/")
         pushed = run(options.base_image, registry, options.plain_http, options.targets)

@@ -1,0 +1,68 @@
+"""The command lines of `make images`; tests/images runs them."""
+
+import json
+
+import pytest
+
+from hack import images, pip_settings
+from nearedge.errors import MachineError, OutsideError
+
+
+@pytest.fixture
+def build(tmp_path):
+    lent = pip_settings.Lent("[global]\n", tmp_path / "ca.crt", {"/run/secrets/pip/1": tmp_path / "wheels"})
+    (tmp_path / "context").mkdir()
+    return images.Build("base:1", "registry.example/team", True, tmp_path / "context", tmp_path / "lent", lent)
+
+
+def test_secrets_are_lent_as_secrets_and_not_as_arguments_of_the_build(build, tmp_path):
+    argv = images.bud(build, "core")
+    assert f"--secret=id=pip.conf,src={tmp_path}/lent/pip.conf" in argv
+    assert f"--secret=id=ca.crt,src={tmp_path}/ca.crt" in argv
+    assert f"--volume={tmp_path}/wheels:/run/secrets/pip/1:ro" in argv
+    arguments = [word.removeprefix("--build-arg=").split("=")[0] for word in argv if word.startswith("--build-arg")]
+    assert arguments == ["CONTEXT", "BASE_IMAGE"]
+    assert argv[-1] == str(build.context)
+    assert "--tag=registry.example/team/nearedge/core:0.1.0" in argv
+    assert "--timestamp=0" not in argv
+    assert "--timestamp=0" in images.bud(build, "runtime")
+
+
+def test_another_context_is_another_build(build):
+    before = images.bud(build, "core")
+    (build.context / "nearedge.whl").write_text("new")
+    assert images.bud(build, "core") != before
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [(["--registry=r", "openvino"], "no target openvino"), (["--registry="], "REGISTRY="), ([], "--registry")],
+)
+def test_wrong_usage(argv, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        images.main(argv)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_pushed_is_kept_beside_what_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEAREDGE_HOME", str(tmp_path))
+    images.keep({"core": "r/core@sha256:1", "onnx": "r/onnx@sha256:1"})
+    images.keep({"core": "r/core@sha256:2"})
+    assert json.loads((tmp_path / "images.json").read_text()) == {"core": "r/core@sha256:2", "onnx": "r/onnx@sha256:1"}
+
+
+def test_without_buildah_it_says_so(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MachineError, match="buildah: not installed"):
+        images.run("", "r", False, ["core"])
+
+
+def test_a_failing_program_is_named(tmp_path, monkeypatch):
+    (tmp_path / "buildah").write_text("#!/bin/sh\nexit 125\n")
+    (tmp_path / "buildah").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(OutsideError, match="building core failed: buildah ended with status 125"):
+        images.buildah("bud", what="building core")
+    with pytest.raises(OutsideError, match="pip wheel: "):
+        images.pip("wheel", "--no-deps", str(tmp_path / "absent"))
