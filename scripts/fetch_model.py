@@ -120,10 +120,13 @@ def relative_to(*folders: Path) -> Iterator[None]:
 
 
 def clear(workspace: Path) -> None:
-    """Remove what the Tasks after this one wrote in an earlier run, so that none of it is taken for this run's."""
-    for name in OF_EARLIER_RUNS:
-        if (workspace / name).exists():
-            shutil.rmtree(workspace / name)
+    """Remove what the Tasks after this one wrote in an earlier run, so that none of it is taken for this run's.
+
+    A run that was killed in the midst of copying leaves a hidden folder beside `source`; that goes too.
+    """
+    for path in (*(workspace / name for name in OF_EARLIER_RUNS), *workspace.glob(f".{SOURCE}.*")):
+        if path.exists():
+            shutil.rmtree(path)
 
 
 def belonging(path: Path) -> list[str]:

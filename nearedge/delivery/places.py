@@ -36,6 +36,7 @@ def locate(reference: str, source: Path | None, scratch: Path, reach: Access) ->
     `source` is the workspace that paths are relative to. Raises InputError, UnsupportedError for a scheme we do not
     read, OutsideError where the place cannot be reached.
     """
+    scratch = scratch.resolve()  # paths inside it are compared with resolved ones
     found = SCHEME.match(reference)
     if found is None:
         return local(reference, source, scratch, reach)

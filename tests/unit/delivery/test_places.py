@@ -148,6 +148,12 @@ def test_git(tmp_path: Path, repository: Path, ref: str, subpath: str, content: 
     assert place.origin == f"git+file://{repository}@{commit}{subpath}"
 
 
+def test_a_scratch_folder_behind_a_link(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "link").symlink_to(scratch_of(tmp_path))
+    place = locate(f"git+file://{repository}#m", None, tmp_path / "link", ACCESS)
+    assert place.description.is_relative_to(place.root)
+
+
 def test_git_by_commit_id_and_one_commit_deep(tmp_path: Path, repository: Path) -> None:
     commit = run_git(repository, "rev-parse", "feature/x")
     place = locate(f"git+file://{repository}@{commit}", None, scratch_of(tmp_path), ACCESS)

@@ -104,7 +104,16 @@ def test_the_descriptions_digest_is_of_its_meaning(source: Path) -> None:
 
 
 def test_what_an_earlier_run_left_goes_and_the_image_stays(source: Path, workspace: Path) -> None:
-    for name in ("release/test.json", "ir/f32/x", "golden/x", "report/x", "gitops/x", "previous/x", "source/old"):
+    for name in (
+        "release/test.json",
+        "ir/f32/x",
+        "golden/x",
+        "report/x",
+        "gitops/x",
+        "previous/x",
+        "source/old",
+        ".source.abc/x",
+    ):
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text("stale")
     (workspace / "image").mkdir()

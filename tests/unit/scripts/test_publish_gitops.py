@@ -2,8 +2,11 @@
 
 import base64
 import os
+import shutil
+import ssl
 import subprocess
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -113,19 +116,42 @@ class Backend(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.fixture
-def web(tmp_path: Path):
-    """The URL of a repository behind a password."""
+def serving(tmp_path: Path, trust: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The address of a repository behind a password, without scheme."""
     (tmp_path / "served").mkdir()
     ask(tmp_path / "served", "init", "-q", "--bare", "-b", "main", "x.git")
     handler = type("Handler", (Backend,), {"root": tmp_path / "served"})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if trust is not None:
+        server.socket = trust.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/x.git"
+    yield f"127.0.0.1:{server.server_port}/x.git"
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A repository on plain http."""
+    for address in serving(tmp_path):
+        yield f"http://{address}"
+
+
+@pytest.fixture
+def private_web(tmp_path: Path) -> Iterator[str]:
+    """A repository on https; its CA is `ca/ca-bundle.crt`."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed (apt-get install openssl)")
+    (tmp_path / "ca").mkdir()
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    argv = [*command.split(), "-keyout", "key.pem", "-out", "ca/ca-bundle.crt"]
+    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trust.load_cert_chain(tmp_path / "ca" / "ca-bundle.crt", tmp_path / "key.pem")
+    for address in serving(tmp_path, trust):
+        yield f"https://{address}"
 
 
 def test_over_http_with_a_password_from_a_workspace(workspace: Path, tmp_path: Path, web: str, capsys) -> None:
@@ -142,6 +168,16 @@ def test_over_http_with_a_password_from_a_workspace(workspace: Path, tmp_path: P
     assert (status, changed) == (0, "true")
     assert ask(tmp_path / "served" / "x.git", "rev-parse", "main") == commit
     assert start(workspace, f"--git-url={web}", f"--basic-auth={auth}") == (0, commit, "false")
+
+
+def test_over_https_with_a_private_ca(workspace: Path, tmp_path: Path, private_web: str, capsys) -> None:
+    auth = tmp_path / "auth"
+    auth.mkdir()
+    (auth / ".git-credentials").write_text(f"https://edge:p%40ss%2Fword@{urlsplit(private_web).netloc}\n")
+    options = (f"--git-url={private_web}", f"--basic-auth={auth}")
+    assert start(workspace, *options)[0] == 4
+    assert "certificate" in capsys.readouterr().err
+    assert start(workspace, *options, f"--ca-bundle={tmp_path / 'ca'}")[0] == 0
 
 
 def test_over_http_without_a_password(workspace: Path, web: str, capsys) -> None:
