@@ -121,7 +121,7 @@ class Transfer:
             raise PassingError("refuses to resume")
         if status not in (200, 206):
             hint = "is it private?" if status in (401, 403) else "check the URL"
-            raise OutsideError(f"{self.name}: status {status} {response.reason}; {hint}")
+            raise OutsideError(f"{self.name}: status {status}; {hint}")
         total = self.start(response) if status == 206 else self.restart(response)
         if total is not None and total > self.max_bytes:
             raise InputError(f"{self.name}: {total} bytes, more than max-bytes {self.max_bytes}")
@@ -138,6 +138,9 @@ class Transfer:
     def restart(self, response: requests.Response) -> int | None:
         """The whole arrives: what we hold is dropped. A weak validator cannot be used with If-Range."""
         self.size = 0
+        if response.headers.get("Content-Encoding", "identity") != "identity":  # what arrives is not what is counted
+            self.validator = ""
+            return None
         etag = response.headers.get("ETag", "")
         self.validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
         length = response.headers.get("Content-Length", "")

@@ -20,6 +20,9 @@ LFS = b"version https://git-lfs.github.com/spec/v1"
 LFS_MAX = 1024
 """A pointer file is smaller than this (git-lfs, docs/spec.md)."""
 
+MAX_DESCRIPTION = 1 << 20
+"""Bytes of a model.yaml."""
+
 Companions = Callable[[Path], list[str]]
 """The names of the files that belong to a model file, relative to its folder; they need not be there yet."""
 
@@ -76,6 +79,8 @@ def collect(place: Place, into: Path, companions: Companions, max_bytes: int) ->
 
     Raises InputError where something is missing, leads out, is too large, or is not what `source.sha256` says.
     """
+    if place.description.stat().st_size > MAX_DESCRIPTION:
+        raise InputError(f"{place.origin}: is too large for a model.yaml; give the model.yaml, which names the model")
     refuse_pointer(place.description, descriptions.FILE_NAME)
     text = place.description.read_bytes()
     (into / descriptions.FILE_NAME).write_bytes(text)

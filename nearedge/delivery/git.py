@@ -104,11 +104,11 @@ class Git:
         return output.decode(errors="replace")
 
     def clean(self, text: str) -> str:
-        """`text` without the user and password of URLs, and without any secret we were given."""
+        """`text` without users and passwords of URLs, secrets we were given, and what would upset a terminal."""
         text = USERINFO.sub("", text)
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        return text
+        return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

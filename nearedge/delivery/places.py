@@ -11,12 +11,10 @@ from nearedge.delivery import reference as references
 from nearedge.delivery.archives import Limits, extract, is_archive
 from nearedge.delivery.artifact import pull_artifact
 from nearedge.delivery.download import Client
-from nearedge.delivery.fetch import Place, find_description
+from nearedge.delivery.fetch import MAX_DESCRIPTION, Place, find_description
 from nearedge.errors import InputError, OutsideError, UnsupportedError
 from nearedge.files import inside, size_of
 
-MAX_DESCRIPTION = 1 << 20
-"""Bytes of a model.yaml."""
 SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 

@@ -24,6 +24,8 @@ README = "README.md"
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 OVERTAKEN = ("(fetch first)", "(non-fast-forward)", "cannot lock ref", "failed to update ref", "incorrect old value")
 """What git says where somebody else pushed between our fetch and our push."""
+NOT_WRITABLE = ("Permission denied", "Read-only file system", "No space left")
+"""What it says besides, where a lock could not be taken for another reason."""
 
 Message = Callable[[Record, Record | None, list[str]], str]
 
@@ -199,7 +201,12 @@ def pushed(client: Git, target: Target, at: Path) -> bool:
     try:
         client.run("push", "--porcelain", "--", target.url, f"HEAD:refs/heads/{target.branch}", at=at)
     except git.RefusedError as error:
-        if any(word in error.output for word in OVERTAKEN):
+        if says(error, OVERTAKEN) and not says(error, NOT_WRITABLE):
             return False
         raise OutsideError(f"{without_credentials(target.url)}: {error}; nothing was published") from error
     return True
+
+
+def says(error: git.RefusedError, words: tuple[str, ...]) -> bool:
+    """Whether git's complaint holds one of these."""
+    return any(word in error.output for word in words)

@@ -1,5 +1,6 @@
 """Downloads from a real server that breaks off, refuses, changes its mind or sends too much."""
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,13 @@ def test_it_arrives_whole(tmp_path: Path, plan: list[dict[str, Any]], ranges: li
         begun = [asked.get("Range") for asked in server.asked]
     assert path.read_bytes() == CONTENT
     assert begun == [f"bytes={at}-" if at else None for at in ranges]
+
+
+def test_what_a_server_packed_by_itself_is_unpacked(tmp_path: Path) -> None:
+    packed = {"content": gzip.compress(CONTENT), "headers": {"Content-Encoding": "gzip"}}
+    with serving({**packed, "cut": 1000}, packed) as server:
+        QUICK.download(server.url, tmp_path / "model", len(CONTENT))
+    assert (tmp_path / "model").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(

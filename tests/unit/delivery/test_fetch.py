@@ -162,6 +162,12 @@ def test_a_pointer_in_the_place_of_model_yaml(place: Place, tmp_path: Path) -> N
         collected(place, tmp_path)
 
 
+def test_a_model_in_the_place_of_model_yaml(place: Place, tmp_path: Path) -> None:
+    place.description.write_bytes(b"\1" * 1_048_577)
+    with pytest.raises(InputError, match=r"here: is too large for a model\.yaml"):
+        collected(place, tmp_path)
+
+
 def test_model_yaml_may_be_found_in_the_only_folder(tmp_path: Path) -> None:
     (tmp_path / "only").mkdir()
     (tmp_path / ".git").mkdir()

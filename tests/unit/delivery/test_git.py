@@ -75,6 +75,7 @@ def test_credentials_are_private_and_never_told(tmp_path: Path) -> None:
         assert client.run("config", "http.extraHeader", at=tmp_path) == "X-Test: yes\n"
         said = client.clean("fatal: https://you:other@host/x: s3cr@t and s3cr%40t and t0ken")
         assert said == "fatal: https://host/x: *** and *** and ***"
+        assert client.clean("remote: \x1b[2Jgone\r\n\tx") == "remote:  [2Jgone \n\tx"
 
 
 @pytest.mark.parametrize(

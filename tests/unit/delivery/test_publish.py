@@ -140,6 +140,29 @@ def test_who_is_always_overtaken_gives_up(tmp_path: Path, remote: Path, monkeypa
         push(remote, tree(tmp_path / "one", named("digits")))
 
 
+@pytest.mark.parametrize(
+    ("said", "overtaken"),
+    [
+        ("! [rejected] (fetch first)", True),
+        ("remote: error: cannot lock ref 'refs/heads/main': is at 1 but expected 2", True),
+        ("remote: error: cannot lock ref 'refs/heads/main': Unable to create 'x.lock': Permission denied", False),
+        ("! [remote rejected] (pre-receive hook declined)", False),
+    ],
+)
+def test_overtaken_or_refused(tmp_path: Path, said: str, overtaken: bool) -> None:
+    class Saying(git.Git):
+        def run(self, *_: str, **__) -> str:
+            raise git.RefusedError(f"git push: {said}", said)
+
+    client = Saying(tmp_path, {}, ())
+    target = publish.Target("https://host/x", "main")
+    if overtaken:
+        assert not publish.pushed(client, target, tmp_path)
+    else:
+        with pytest.raises(OutsideError, match="nothing was published"):
+            publish.pushed(client, target, tmp_path)
+
+
 def hook(remote: Path) -> None:
     path = remote / "hooks" / "pre-receive"
     path.parent.mkdir(exist_ok=True)
