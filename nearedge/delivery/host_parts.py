@@ -16,6 +16,7 @@ from nearedge.delivery import digest as digests
 from nearedge.delivery import elf, host_bytecode, oci
 from nearedge.delivery.layers import Entry, Layer, write_layer
 from nearedge.files import write_text
+from nearedge.progress import say
 
 NOTES = "parts.json"
 RECIPE = ("bytecode", "elf", "host_bytecode", "host_image", "host_packages", "host_parts", "host_python", "layers")
@@ -57,7 +58,9 @@ def write_part(part: Part) -> Layer:
     if part.lean:
         copies = without_symbols(part.files, part.scratch)
         placed |= {name: [(name, path)] for name, path in copies.items()}
-    return write_layer([*part.more, *entries(part.files, placed)], part.scratch / "layer", part.title, "small")
+    layer = write_layer([*part.more, *entries(part.files, placed)], part.scratch / "layer", part.title, "small")
+    say(f"runtime base: {part.title}, {layer.descriptor.size / 1e6:.1f} MB")
+    return layer
 
 
 def find(part: Part, bases: Iterable[Path]) -> Layer | None:

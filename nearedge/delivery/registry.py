@@ -101,8 +101,8 @@ class Registry:
             )
             if response.status_code != 401 or last or not ours:
                 return response
-            response.close()
-            asked = transport.header(response.headers, "WWW-Authenticate")
+            transport.finish(response)
+            asked = response.headers.get("WWW-Authenticate", "")
             if not self.authenticator.answer(asked, scope, self.base):
                 return response
         raise AssertionError("the loop returns")

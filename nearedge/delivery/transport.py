@@ -3,6 +3,7 @@
 Messages built here name hosts and reasons, never headers, queries or credentials.
 """
 
+import contextlib
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ CONNECT_S, READ_S = 10.0, 60.0
 """Seconds to connect, and between two pieces of an answer."""
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 CA_FILE = "ca-bundle.crt"
+SHORT = 1 << 16
 
 
 class NoNetrc(requests.auth.AuthBase):
@@ -59,13 +61,15 @@ class Adapter(HTTPAdapter):
     ) -> requests.Response:
         """Send with our time-outs; the other arguments are those of `requests`."""
         limits = timeout or (CONNECT_S, READ_S)
-        return super().send(request, stream=stream, timeout=limits, verify=verify, cert=cert, proxies=proxies)  # type: ignore[arg-type]  # the stubs' types of timeout and cert are private
+        # The stubs keep the types of time-out and certificate to themselves.
+        return super().send(request, stream, limits, verify, cert, proxies)  # type: ignore[arg-type]
 
 
 def new_session(host: str, ca_bundle: Path | None, retries: int | None = None) -> requests.Session:
     """A session to talk to `host` with. GET and HEAD are tried again after passing faults; Retry-After is obeyed.
 
-    Loopback hosts are never asked through a proxy, and a refusal of theirs is believed sooner. Raises InputError where the CA bundle cannot be read.
+    Loopback hosts are never asked through a proxy, and a refusal of theirs is believed sooner. Raises InputError
+    where the CA bundle cannot be read.
     """
     times = retries if retries is not None else 2 if is_loopback(host) else 5
     retry = Retry(
@@ -149,12 +153,13 @@ def body_of(response: requests.Response, limit: int) -> bytes | None:
     return bytes(content)
 
 
+def finish(response: requests.Response) -> None:
+    """Be done with an answer whose body does not matter; a short one is read, so that the connection stays of use."""
+    with response, contextlib.suppress(requests.RequestException):
+        body_of(response, SHORT)
+
+
 def origin(url: str) -> tuple[str, str]:
     """Host and port of an address, lower case, so that credentials go nowhere else."""
     parts = urlsplit(url)
     return (parts.hostname or "").lower(), str(parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0))
-
-
-def header(headers: Mapping[str, str], name: str) -> str:
-    """A header's value, empty where it is missing."""
-    return headers.get(name) or ""

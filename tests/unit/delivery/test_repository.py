@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from nearedge.delivery import digest, oci, repository, transport
+from nearedge.delivery import digest, oci, transport, upload
 from nearedge.delivery.access import Access
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.registry import Registry
@@ -38,8 +38,8 @@ def repo(host, name="team/model", **access):
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Backoff as it is, but short; nobody's own logins."""
-    monkeypatch.setattr(repository, "FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(repository, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(upload, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(upload, "LONGEST_WAIT_S", 0.01)
     for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "HOME"):
         monkeypatch.setenv(name, "/nonexistent")
 
@@ -414,7 +414,7 @@ def test_an_upload_without_a_location(serve, answer):
 def test_a_registry_that_makes_another_manifest_of_ours(serve, answer):
     other = {"Docker-Content-Digest": "sha256:" + "0" * 64}
     server = serve(lambda request: answer(201, headers=other) if request.method == "PUT" else answer(404))
-    with pytest.raises(OutsideError, match="took the manifest of 1 as sha256:000"):
+    with pytest.raises(OutsideError, match="took 1 as sha256:000"):
         repo(server.host, plain_http=True).publish(MANIFEST, "1")
 
 
@@ -425,7 +425,7 @@ def test_a_manifest_that_is_refused(serve, answer):
     server.respond = lambda request: answer(502 if request.method == "PUT" else 404)
     with pytest.raises(OutsideError, match="502"):
         repo(server.host, plain_http=True).publish(MANIFEST, "1")
-    assert len(server.asked("PUT")) == 1 + repository.ATTEMPTS
+    assert len(server.asked("PUT")) == 1 + upload.ATTEMPTS
 
 
 def test_a_refusal_to_read(serve, answer):
