@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from serving_image import record
+from serving_image import instruction_set, record
 from serving_image.faults import LoadError, one_line
 from serving_image.logs import event
 from serving_image.record import Record, Runtime
@@ -109,7 +109,8 @@ def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # noq
     inputs = tuple(spec(port, "input", identity.inputs if identity else ()) for port in model.inputs)
     outputs = tuple(spec(port, "output", identity.outputs if identity else ()) for port in model.outputs)
     check_names(identity, inputs, outputs)
-    compiled = compile_model(core, model, configuration(identity.runtime if identity else Runtime(), cap), cache)
+    properties = configuration(identity.runtime if identity else Runtime(), cap, instruction_set.detect())
+    compiled = compile_model(core, model, properties, cache)
     count = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
     static = all(port.static for port in inputs)
     types = [port.get_element_type() for port in compiled.inputs]
@@ -169,15 +170,15 @@ def check_names(identity: Record | None, inputs: Sequence[Spec], outputs: Sequen
             raise LoadError("record", f"{record.FILE} names the {kind} {list(recorded)}, the model has {names}")
 
 
-def configuration(runtime: Runtime, cap: int) -> dict[str, object]:
-    """OpenVINO's properties for a runtime configuration.
+def configuration(runtime: Runtime, cap: int, machine: str) -> dict[str, object]:
+    """OpenVINO's properties for a runtime configuration on a processor with the instruction set `machine`.
 
     The precision is always said: on some processors OpenVINO would choose bfloat16 by itself. Threads are not pinned to
     cores: several models and pods share them.
     """
     threads = min(runtime.threads, cap) if runtime.threads > 0 else cap
     properties: dict[str, object] = {
-        "INFERENCE_PRECISION_HINT": runtime.inference_precision,
+        "INFERENCE_PRECISION_HINT": precision(runtime, machine),
         "PERFORMANCE_HINT": runtime.performance_hint,
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,
@@ -185,6 +186,19 @@ def configuration(runtime: Runtime, cap: int) -> dict[str, object]:
     if runtime.streams > 0:
         properties["NUM_STREAMS"] = min(runtime.streams, threads)
     return properties
+
+
+def precision(runtime: Runtime, machine: str) -> str:
+    """The recorded precision; f32 for bf16 where the processor has none.
+
+    OpenVINO emulates it slowly with AVX512 alone; held below that by ONEDNN_MAX_CPU_ISA it gives empty outputs
+    (seen with 2026.4).
+    """
+    order = instruction_set.INSTRUCTION_SETS
+    if runtime.inference_precision == "bf16" and order.index(machine) < order.index("avx512_bf16"):
+        event(logging.WARNING, f"the record says bf16, which this processor ({machine}) lacks: computing in f32")
+        return "f32"
+    return runtime.inference_precision
 
 
 def compile_model(core: Any, model: Any, properties: dict[str, object], cache: Path | None) -> Any:  # noqa: ANN401 - openvino's classes carry no types

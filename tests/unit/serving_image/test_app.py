@@ -1,5 +1,6 @@
 """The REST interface of the real server, request by request, also bytes that are no HTTP."""
 
+import asyncio
 import json
 import re
 import socket
@@ -7,6 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from serving_image import logs, settings
+from serving_image.app import App
+from serving_image.dataplane import DataPlane
+from serving_image.faults import UnavailableError
+from serving_image.repository import Entry, Loaded, Repository
+from serving_image.telemetry import Telemetry
 
 DIGITS = "/v2/models/digits"
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}
@@ -269,6 +277,79 @@ def test_requests_are_counted_by_what_exists(server) -> None:
     assert re.search(r'nearedge_requests_total{model="",version="",protocol="rest",code="404"} \d+', text)
     assert "made-up-by-a-client" not in text
     assert 'nearedge_requests_in_flight{model="digits",version="1"} 0' in text
+
+
+def test_large_answers_arrive_whole(tmp_path: Path, start, tools) -> None:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    given = tools.named(op.parameter([-1, 1000], ov.Type.f32), "x")
+    tools.plain(tmp_path, "m", ov.Model([tools.named(op.concat([given, given], 0), "y")], [given], "m"))
+    server = start(tmp_path).wait_ready()
+    values = np.random.default_rng(5).random((400, 1000), dtype=np.float32)
+    answer = server.post("/v2/models/m/infer", **binary({"x": ("FP32", values)}))
+    found = np.array(answer.json()["outputs"][0]["data"], np.float32).reshape(800, 1000)
+    assert (found == np.concatenate([values, values])).all()
+    answer = server.post(
+        "/v2/models/m/infer", **binary({"x": ("FP32", values)}, parameters={"binary_data_output": True})
+    )
+    assert answer.content.endswith(values.tobytes() * 2)
+
+
+def test_shapes_that_the_model_cannot_compute_with_are_400(tmp_path: Path, start, tools) -> None:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    left = tools.named(op.parameter([-1, -1], ov.Type.f32), "left")
+    right = tools.named(op.parameter([-1, -1], ov.Type.f32), "right")
+    product = tools.named(op.matmul(left, right, False, False), "product")
+    tools.plain(tmp_path, "m", ov.Model([product], [left, right], "m"))
+    server = start(tmp_path).wait_ready()
+
+    def post(inner: int):
+        matrices = {"left": ("FP32", np.ones((2, 3), np.float32)), "right": ("FP32", np.ones((inner, 2), np.float32))}
+        return server.post("/v2/models/m/infer", **binary(matrices))
+
+    answer = post(4)
+    assert answer.status_code == 400 and "cannot compute with these shapes" in answer.json()["error"]
+    assert post(3).json()["outputs"][0]["data"] == [3.0] * 4
+
+
+@pytest.mark.parametrize("scope", [{"type": "lifespan"}, {"type": "websocket"}])
+def test_what_is_no_request_is_left_alone(scope: dict) -> None:
+    asyncio.run(App(dataplane())(scope, None, None))
+
+
+def dataplane() -> DataPlane:
+    """A data plane of no models."""
+    given = settings.parse(["--models=/nonexistent"], {})
+    return DataPlane(Repository(given.models), given, Telemetry())
+
+
+def test_what_nobody_foresaw_is_500_and_a_line_in_the_log(monkeypatch, caplog) -> None:
+    plane = dataplane()
+    monkeypatch.setattr(plane, "server_metadata", lambda: 1 / 0)
+    monkeypatch.setattr(logs.LOGGER, "propagate", True)
+    sent: list[dict] = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(App(plane)({"type": "http", "method": "GET", "path": "/v2", "headers": []}, None, send))
+    assert sent[0]["status"] == 500
+    assert json.loads(sent[1]["body"]) == {"error": "internal error; the server's log says more"}
+    assert "internal error" in caplog.text
+
+
+def test_a_self_test_that_runs_already_is_not_begun_again(released) -> None:
+    plane = dataplane()
+    entry = Entry("digits", "1", released.models / "digits/1", "ready", "", Loaded(None, None), None, testing=True)
+    plane.repository.models["digits"] = {"1": entry}
+    with pytest.raises(UnavailableError, match="runs already"):
+        asyncio.run(plane.self_test("digits", None))
+    assert plane.model_readiness("digits", None)["ready"]
+    plane.draining = True
+    assert plane.model_readiness("digits", None)["error"] == "shutting down"
 
 
 def test_nothing_here_was_an_internal_error(server) -> None:

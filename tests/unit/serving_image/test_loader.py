@@ -154,6 +154,15 @@ def test_a_self_test_that_fails_later_takes_the_model_out_of_service(released, t
     assert "nearedge_model_failed{" not in server.get("/metrics").text
 
 
+def test_a_bf16_release_is_served_by_a_processor_without_it(released, tmp_path: Path, start) -> None:
+    shutil.copytree(released.models / "digits", tmp_path / "digits")
+    edit(tmp_path / "digits/1/release.json", lambda document: document["runtime"].update(inference_precision="bf16"))
+    server = start(tmp_path, ONEDNN_MAX_CPU_ISA="AVX2").wait_ready()
+    assert server.get("/v2/models/digits/self-test").json()["instruction_set"] in ("avx2", "sse42")
+    assert 'inference_precision="f32"' in server.get("/metrics").text
+    assert any("computing in f32" in line["message"] for line in server.lines())
+
+
 def test_the_compile_cache_is_filled_and_used(released, tmp_path: Path, start) -> None:
     cache = tmp_path / "cache"
     first = start(released.models, NEAREDGE_CACHE_DIR=str(cache)).wait_ready()

@@ -54,9 +54,25 @@ def test_the_only_xml_will_do(tmp_path: Path) -> None:
     ],
 )
 def test_properties(runtime: Runtime, cap: int, expected: dict[str, object]) -> None:
-    found = model.configuration(runtime, cap)
+    found = model.configuration(runtime, cap, "amx")
     assert found.items() >= {**expected, "PERFORMANCE_HINT": runtime.performance_hint}.items()
     assert ("NUM_STREAMS" in found) == (runtime.streams > 0)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "machine", "expected"),
+    [
+        ("bf16", "amx", "bf16"),
+        ("bf16", "avx512_bf16", "bf16"),
+        ("bf16", "avx512_vnni", "f32"),
+        ("bf16", "avx2", "f32"),
+        ("f32", "amx", "f32"),
+        ("f32", "avx2", "f32"),
+    ],
+)
+def test_bfloat16_only_where_the_processor_has_it(recorded: str, machine: str, expected: str) -> None:
+    found = model.configuration(Runtime(recorded), 1, machine)
+    assert found["INFERENCE_PRECISION_HINT"] == expected
 
 
 def test_the_record_decides_how_it_runs(released, core) -> None:

@@ -62,7 +62,7 @@ def test_bytes_behind_the_last_input() -> None:
         chunks.finish()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     body=st.binary(max_size=64),
     header=st.none() | st.binary(max_size=4) | st.integers(0, 80).map(lambda length: str(length).encode()),

@@ -99,7 +99,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     datatype=st.sampled_from(list(tensors.DTYPES)),
     shape=st.lists(st.integers(1, 3), max_size=3),
@@ -114,7 +114,7 @@ def test_any_data_is_read_or_refused(datatype: str, shape: list[int], data: obje
     assert found.dtype == tensors.DTYPES[datatype]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=200))
 def test_any_bytes_are_json_or_refused(body: bytes) -> None:
     with contextlib.suppress(BadRequestError):

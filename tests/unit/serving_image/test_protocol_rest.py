@@ -136,7 +136,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     document=st.fixed_dictionaries({"inputs": ENTRIES | VALUES}, optional={"outputs": VALUES, "parameters": VALUES}),
     binary=st.none() | st.binary(max_size=40),
