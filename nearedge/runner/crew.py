@@ -1,5 +1,6 @@
 """The threads that run TaskRuns, and the queue on which they and Ctrl-C report to the thread that schedules."""
 
+import contextlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class Crew:
             else:
                 before = resume.before(child, self.folder.path)
                 children.run(child, self.plan, self.folder, lambda one: self.queue.put(Changed(one, ended=False)))
-                resume.record(child, before, self.plan, self.folder)
+                with contextlib.suppress(OSError):  # without a record the Task runs again on --resume, no more
+                    resume.record(child, before, self.plan, self.folder)
         except Exception as error:  # a bug, or a full disk, must end the run and not hang it
             child.outcomes.append(verdict.bug(error))
         self.queue.put(Changed(child, ended=True))

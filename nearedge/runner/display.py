@@ -59,6 +59,7 @@ class Display:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.since: dict[str, tuple[float, str]] = {}
         self.width = 0
+        self.without_effect = 0
         self.folder = Path()
         self.live: Live | None = None
 
@@ -97,6 +98,8 @@ class Display:
             events.TaskReused: self.task_reused,
             events.RunEnded: self.run_ended,
         }
+        if not isinstance(event, events.Note):
+            self.say_without_effect()
         handlers[type(event)](event)
 
     def line(self, text: str, style: str = "", always: bool = False) -> None:
@@ -110,9 +113,21 @@ class Display:
         self.line(f"run {event.name}: {len(event.tasks)} Tasks, logs in {relative(event.folder)}", "bold")
 
     def note(self, event: events.Note) -> None:
-        """A doubt is shown; fields without effect are in the run's log."""
+        """A doubt is shown; fields without effect are counted, and named in the run's log."""
         if event.warning:
             self.line(f"! {event.text}", "yellow")
+        else:
+            self.without_effect += 1
+
+    def say_without_effect(self) -> None:
+        """Once: how many fields have no effect here, and where they are named."""
+        if self.without_effect:
+            some = "1 field has" if self.without_effect == 1 else f"{self.without_effect} fields have"
+            self.line(
+                f"  {some} no effect on this machine; run.log names {'it' if self.without_effect == 1 else 'them'}",
+                "dim",
+            )
+            self.without_effect = 0
 
     def task_started(self, event: events.TaskStarted) -> None:
         """On a terminal the spinner shows it."""

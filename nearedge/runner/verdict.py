@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nearedge.errors import BUG, INTERRUPTED, InputError
+from nearedge.errors import BUG, INTERRUPTED, InputError, MachineError
 from nearedge.runner import results, substitution
 from nearedge.runner.children import Child
 from nearedge.runner.conditions import Skip, State
@@ -98,8 +98,10 @@ def not_started(message: str) -> Outcome:
 
 
 def bug(error: Exception) -> Outcome:
-    """The outcome of a TaskRun that a fault of ours ended."""
+    """The outcome of a TaskRun that a fault of ours, or of the machine, ended."""
     outcome = Outcome(started=now(), finished=now())
+    if isinstance(error, OSError):
+        outcome.end("Failed", f"{error.filename}: {(error.strerror or str(error)).lower()}", MachineError.status)
     outcome.end("Failed", f"a bug of nearedge: {type(error).__name__}: {error}", BUG)
     return outcome
 

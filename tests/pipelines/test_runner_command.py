@@ -1,5 +1,6 @@
 """`nearedge run`, `runs` and `logs` as a person uses them, in processes of their own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -126,19 +127,30 @@ def test_interrupted(nearedge, manifest, tmp_path, number):
     )
 
 
-def test_the_same_run_twice_at_once_and_a_lost_one(nearedge, manifest, tmp_path):
+@pytest.fixture
+def busy(nearedge, manifest, tmp_path):
+    """A run named busy that goes on, and the file it is made of; its step is stopped in the end."""
     ready = tmp_path / "ready"
-    file = manifest(pipeline(shell("long", f"touch {ready}; sleep 3")))
+    file = manifest(pipeline(shell("long", f"echo $$$$ > {ready}.new; mv {ready}.new {ready}; sleep 120")))
     process = nearedge("run", "-f", file, "--on-host", "--name", "busy", start=True)
     wait_for(ready)
+    yield process, file
+    process.kill()
+    process.communicate(timeout=10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(int(ready.read_text()), signal.SIGKILL)
+
+
+def test_the_same_run_twice_at_once_and_a_lost_one(nearedge, busy):
+    process, file = busy
     second = nearedge("run", "-f", file, "--on-host", "--name", "busy")
     assert second.returncode == 1
     assert second.stderr == "nearedge run: run busy: is running already; wait for it, or give another --name\n"
     assert json.loads(nearedge("runs", "--json").stdout)[0]["reason"] == "Running"
     following = nearedge("logs", "busy", "--follow", start=True)
     process.kill()
-    process.communicate(timeout=10)
-    following.communicate(timeout=10)
+    process.wait(timeout=10)
+    following.communicate(timeout=30)
     assert following.returncode == 0
     assert json.loads(nearedge("runs", "--json").stdout)[0]["reason"] == "Lost"
 

@@ -1,4 +1,4 @@
-"""Whole small Pipelines through the local runner: order, skips, finally, retries, limits, matrix, results, documents."""
+"""Whole small Pipelines through the local runner: order, skips, finally, retries, limits, matrix, documents."""
 
 import json
 import os
@@ -72,7 +72,8 @@ def test_results_params_and_workspaces_flow(lab):
             - name: two
               taskRef: {name: greet}
               params:
-                - {name: who, value: "$(tasks.one.results.text) $(tasks.one.results.items[1]) $(tasks.one.results.pair.k)"}
+                - name: who
+                  value: "$(tasks.one.results.text) $(tasks.one.results.items[1]) $(tasks.one.results.pair.k)"
                 - {name: rest, value: ["$(tasks.one.results.items[*])", "$(context.pipeline.name)"]}
                 - {name: o, value: {x: "$(params.who)"}}
               workspaces: [{name: out, workspace: shared, subPath: deep/$(params.who)}]
@@ -257,7 +258,10 @@ def test_a_matrix(lab):
                   params: [{name: a}, {name: b}]
                   results: [{name: r}]
                   steps:
-                    - {name: s, image: i, command: [sh, -c], args: ['printf %s $(params.a)$(params.b) > $(results.r.path)']}
+                    - name: s
+                      image: i
+                      command: [sh, -c]
+                      args: ['printf %s $(params.a)$(params.b) > $(results.r.path)']
               - name: collect
                 params:
                   - {name: all, value: ["$(tasks.fan.results.r[*])"]}
@@ -370,7 +374,11 @@ def test_step_results(lab):
           taskSpec:
             results: [{name: final, value: $(steps.one.results.x)}]
             steps:
-              - {name: one, image: i, results: [{name: x}], command: [sh, -c], args: ['printf 42 > $(step.results.x.path)']}
+              - name: one
+                image: i
+                results: [{name: x}]
+                command: [sh, -c]
+                args: ['printf 42 > $(step.results.x.path)']
               - {name: two, image: i, command: [echo], args: [$(steps.one.results.x)]}
         """
     )
@@ -394,7 +402,7 @@ def test_empty_dirs_are_each_taskruns_own_and_claims_are_shared(lab):
 
 
 def test_interrupted_tasks_stop_with_their_children_and_finally_runs(lab):
-    tree = 'sh -c "sleep 41.5" & setsid sleep 41.5 & echo $$ > {pid}; wait'
+    tree = 'sh -c "sleep 41.5" & setsid sleep 41.5 & echo $$$$ > {pid}; wait'
     control = engine.Interrupts()
     pid = lab.folder / "pid"
 

@@ -23,7 +23,11 @@ spec:
         params: [{name: word}, {name: source}]
         workspaces: [{name: w}]
         results: [{name: r}]
-        steps: [{name: s, image: i, command: [sh, -c], args: ['echo $0 > $(workspaces.w.path)/made; printf $0 > $(results.r.path)', $(params.word)]}]
+        steps:
+          - name: s
+            image: i
+            command: [sh, -c]
+            args: ['echo $0 > $(workspaces.w.path)/made; printf $0 > $(results.r.path)', $(params.word)]
     - name: beside
       taskSpec: {steps: [{name: s, image: i, command: ["true"]}]}
     - name: use
@@ -32,14 +36,22 @@ spec:
       taskSpec:
         params: [{name: r}]
         workspaces: [{name: w}]
-        steps: [{name: s, image: i, command: [sh, -c], args: ['cat $(workspaces.w.path)/made > $(workspaces.w.path)/used']}]
+        steps:
+          - name: s
+            image: i
+            command: [sh, -c]
+            args: ['cat $(workspaces.w.path)/made > $(workspaces.w.path)/used']
     - name: maybe
       runAfter: [use]
       when: [{input: $(params.switch), operator: in, values: ["on"]}]
       workspaces: [{name: w}]
       taskSpec:
         workspaces: [{name: w}]
-        steps: [{name: s, image: i, command: [sh, -c], args: ['echo tried >> $(workspaces.w.path)/tried; test ! -e $(workspaces.w.path)/../fail']}]
+        steps:
+          - name: s
+            image: i
+            command: [sh, -c]
+            args: ['echo tried >> $(workspaces.w.path)/tried; test ! -e $(workspaces.w.path)/../fail']
   finally:
     - name: fin
       taskSpec: {steps: [{name: s, image: i, command: ["true"]}]}

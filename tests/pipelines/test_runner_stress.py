@@ -16,7 +16,7 @@ SEEDS = range(24)
 
 def generate(seed):
     """Tasks as maps: name, parents by order and by result, whether its guard holds, whether it fails and is ignored."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     tasks = []
     for number in range(rng.randint(3, 11)):
         before = [task["name"] for task in tasks]
@@ -66,22 +66,24 @@ def manifest(tasks, journal):
     """The Pipeline; each Task notes its begin and end, and gives its result before it may fail."""
     pieces = []
     for task in tasks:
-        script = f"echo begin {task['name']} >> {journal}; printf x > $(results.r.path); echo end {task['name']} >> {journal}"
+        name = task["name"]
+        script = f"echo begin {name} >> {journal}; printf x > $(results.r.path); echo end {name} >> {journal}"
         script += "; exit 1" if task["fails"] else ""
         lines = [
             f"runAfter: [{', '.join(task['order'])}]",
             f"onError: {'continue' if task['ignored'] else 'stopAndFail'}",
         ]
-        guards = ["{input: a, operator: in, values: [%s]}" % ("a" if task["guard"] else "b")]
+        guards = [f"{{input: a, operator: in, values: [{'a' if task['guard'] else 'b'}]}}"]
         # A guard that always holds is how a Task uses a result here, every other time; else it is a param.
-        guards += ['{input: "$(tasks.%s.results.r)", operator: in, values: [x]}' % name for name in task["uses"][::2]]
+        guards += [f'{{input: "$(tasks.{name}.results.r)", operator: in, values: [x]}}' for name in task["uses"][::2]]
         lines.append(f"when: [{', '.join(guards)}]")
         params = [
-            '{name: p%d, value: "$(tasks.%s.results.r)"}' % (n, name) for n, name in enumerate(task["uses"][1::2])
+            f'{{name: p{number}, value: "$(tasks.{parent}.results.r)"}}'
+            for number, parent in enumerate(task["uses"][1::2])
         ]
         lines.append(f"params: [{', '.join(params)}]")
         pieces.append(shell(task["name"], script, *lines))
-    rng = random.Random(len(tasks))  # noqa: S311
+    rng = random.Random(len(tasks))
     rng.shuffle(pieces)
     return pipeline(*pieces, final=(shell("fin", f"echo begin fin >> {journal}"),))
 

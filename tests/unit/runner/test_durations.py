@@ -16,7 +16,7 @@ def test_seconds(text, expected):
 
 @pytest.mark.parametrize("text", ["", "5", "1 h", "h", "-1s", "1h x", "1d"])
 def test_what_is_no_duration(text):
-    with pytest.raises(InputError, match="here: .* is no duration"):
+    with pytest.raises(InputError, match=r"here: .* is no duration"):
         durations.seconds(text, "here")
 
 

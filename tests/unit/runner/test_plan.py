@@ -41,6 +41,14 @@ def planned(folder, *texts, **asked):
     return plans(Request(files=(path,), catalog=folder / "catalog", **asked))
 
 
+TWO = "{name: a, taskRef: {name: t}}, {name: b, taskRef: {name: t}, params: [{name: s, value: VALUE}]}"
+
+
+def two(value):
+    """Two Tasks, of which the second uses the first."""
+    return f"[{TWO.replace('VALUE', value)}]"
+
+
 BAD = [
     ("[{name: a, taskRef: {name: t}, runAfter: [b]}]", "Task a: runAfter names b, which is no Task"),
     ("[{name: a, taskRef: {name: t}, runAfter: [b]}, {name: b, taskRef: {name: t}, runAfter: [a]}]", "in a circle"),
@@ -60,19 +68,19 @@ BAD = [
     ("[{name: a, taskRef: {name: t}, params: [{name: s, value: 5}]}]", r"params\[s\].value: must be a string"),
     ("[{name: a, taskRef: {name: t}, params: [{name: s, value: $(tasks.b.results.r)}]}]", "uses a result of b"),
     (
-        "[{name: a, taskRef: {name: t}}, {name: b, taskRef: {name: t}, params: [{name: s, value: $(tasks.a.results.z)}]}]",
+        two("$(tasks.a.results.z)"),
         "Task a has no such result; it has r, l, o",
     ),
     (
-        "[{name: a, taskRef: {name: t}}, {name: b, taskRef: {name: t}, params: [{name: s, value: '$(tasks.a.results.r[0])'}]}]",
+        two("'$(tasks.a.results.r[0])'"),
         "an index, but the result is of type string",
     ),
     (
-        "[{name: a, taskRef: {name: t}}, {name: b, taskRef: {name: t}, params: [{name: s, value: $(tasks.a.results.l.k)}]}]",
+        two("$(tasks.a.results.l.k)"),
         "a key, but the result is of type array",
     ),
     (
-        "[{name: a, taskRef: {name: t}}, {name: b, taskRef: {name: t}, params: [{name: s, value: '$(tasks.a.results.l[*])'}]}]",
+        two("'$(tasks.a.results.l[*])'"),
         "param s is of type string, the value given is of type array",
     ),
     ("[{name: a, taskRef: {name: t}, params: [{name: s, value: $(tasks.a.status)}]}]", "can only be used in finally"),
@@ -135,7 +143,8 @@ def test_bad_pipelines(tmp_path, tasks, message):
 FINAL = [
     ("finally: [{name: f, taskRef: {name: t}, runAfter: [a]}]", "a Task of finally cannot have runAfter"),
     (
-        "finally: [{name: f, taskRef: {name: t}}, {name: g, taskRef: {name: t}, params: [{name: s, value: $(tasks.f.results.r)}]}]",
+        "finally: [{name: f, taskRef: {name: t}},"
+        " {name: g, taskRef: {name: t}, params: [{name: s, value: $(tasks.f.results.r)}]}]",
         "uses a result of f, which is no Task of `tasks`",
     ),
     ("finally: [{name: f, taskRef: {name: t}, params: [{name: s, value: $(tasks.q.status)}]}]", "names no Task"),
@@ -234,7 +243,8 @@ def test_a_claim_is_refused_unless_a_folder_takes_its_place(tmp_path):
 
 def test_timeouts_are_filled_in(tmp_path):
     run = run_of(
-        "{pipelineRef: {name: p}, timeouts: {pipeline: 1m, tasks: 50s}, taskRunSpecs: [{pipelineTaskName: a, timeout: 5s}]}"
+        "{pipelineRef: {name: p}, timeouts: {pipeline: 1m, tasks: 50s},"
+        " taskRunSpecs: [{pipelineTaskName: a, timeout: 5s}]}"
     )
     (plan,) = planned(tmp_path, TASK, GOOD, run)
     assert (plan.timeouts.pipeline_s, plan.timeouts.tasks_s, plan.timeouts.finally_s) == (60, 50, 10)
@@ -309,14 +319,14 @@ def test_two_of_a_name(tmp_path):
 
 def test_foreign_images_need_leave(tmp_path, monkeypatch):
     monkeypatch.setattr("nearedge.runner.podman.works", lambda: False)
-    with pytest.raises(UnsupportedError, match="Task a: step s: image i is not ours, .* --on-host"):
+    with pytest.raises(UnsupportedError, match=r"Task a: step s: image i is not ours, .* --on-host"):
         planned(tmp_path, TASK, GOOD, on_host=False)
     with pytest.raises(UnsupportedError, match="has no command and no script"):
         planned(tmp_path, TASK.replace(', command: ["true"]', ""), GOOD)
     ours = "host:5000/team/nearedge/core:0.1@sha256:0"
     text = pipeline(
-        "[{name: a, params: [{name: image, value: %s}], taskSpec: {params: [{name: image}],"
-        " steps: [{name: s, image: $(params.image), command: [x]}]}}]" % ours
+        f"[{{name: a, params: [{{name: image, value: {ours}}}], taskSpec: {{params: [{{name: image}}],"
+        " steps: [{name: s, image: $(params.image), command: [x]}]}}]"
     )
     assert planned(tmp_path, text, on_host=False)
     with pytest.raises(UnsupportedError, match="image alpine:3 is not ours"):
