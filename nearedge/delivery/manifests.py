@@ -13,12 +13,13 @@ from nearedge.release.record import Record
 Object = dict[str, Any]
 
 PORT = 8080
-DRAIN_S = 5
-"""Seconds between the pod's removal from the Service and SIGTERM: routers learn of it no faster."""
-GRACE_S = 60
+DRAIN_S = 10
+"""Seconds that the server goes on answering after SIGTERM: routers learn no faster that the pod leaves."""
+REQUEST_S = 30
+GRACE_S = DRAIN_S + REQUEST_S + 10
+TMP_LIMIT = "64Mi"
 START_EVERY_S, STARTS = 2, 90
 STRATEGY_NOTE = "nearedge.dev/rollout"
-MIB = 1 << 20
 CALLERS = (
     {"network.openshift.io/policy-group": "ingress"},
     {"policy-group.network.openshift.io/host-network": ""},
@@ -35,23 +36,17 @@ class Resources:
     cpu_limit_m: int
     memory_request_mib: int
     memory_limit_mib: int
-    tmp_mib: int
 
 
 def resources(record: Record, profile: Profile) -> Resources:
-    """The pod's share: memory as measured, CPU as the profile gives one model, of which a quarter is held for it.
-
-    /tmp holds the compile cache, which is about as large as the weights.
-    """
-    benchmark, optimization = record.evidence.benchmark, record.evidence.optimization
+    """The pod's share: memory as measured, CPU as the profile gives one model, of which a quarter is held for it."""
+    benchmark = record.evidence.benchmark
     cpu = round(profile.model.cpu * 1000)
-    weights_mib = -(-optimization.size_bytes // MIB) if optimization else 0
     return Resources(
         cpu_request_m=max(50, cpu // 4),
         cpu_limit_m=cpu,
         memory_request_mib=benchmark.memory_request_mib if benchmark else profile.model.memory_mib,
         memory_limit_mib=benchmark.memory_limit_mib if benchmark else profile.model.memory_mib,
-        tmp_mib=64 * (1 + -(-2 * weights_mib // 64)),
     )
 
 
@@ -125,7 +120,7 @@ def pod(record: Record, share: Resources, image: str) -> Object:
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container(share, image)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": f"{share.tmp_mib}Mi"}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}}],
     }
 
 
@@ -135,12 +130,11 @@ def container(share: Resources, image: str) -> Object:
         "name": "server",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": "NEAREDGE_HOST", "value": "0.0.0.0"}, {"name": "NEAREDGE_PORT", "value": str(PORT)}],  # noqa: S104  # a pod's own address
+        "env": [{"name": f"NEAREDGE_{name}", "value": value} for name, value in settings(image).items()],
         "ports": [{"name": "http", "containerPort": PORT}],
         "startupProbe": probe("ready", period_s=START_EVERY_S, failures=STARTS),
         "readinessProbe": probe("ready", period_s=5, failures=2),
         "livenessProbe": probe("live", period_s=10, failures=3),
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
         "resources": {
             "requests": {"cpu": f"{share.cpu_request_m}m", "memory": f"{share.memory_request_mib}Mi"},
             "limits": {"cpu": f"{share.cpu_limit_m}m", "memory": f"{share.memory_limit_mib}Mi"},
@@ -151,6 +145,17 @@ def container(share: Resources, image: str) -> Object:
             "readOnlyRootFilesystem": True,
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # the path inside the pod
+    }
+
+
+def settings(image: str) -> dict[str, str]:
+    """What the server is told by its environment (serving_image/settings.py); the digest is shown in its metrics."""
+    return {
+        "HOST": "0.0.0.0",  # noqa: S104  # a pod's own address
+        "PORT": str(PORT),
+        "DRAIN_SECONDS": str(DRAIN_S),
+        "REQUEST_TIMEOUT_SECONDS": str(REQUEST_S),
+        "IMAGE_DIGEST": image.rpartition("@")[2],
     }
 
 

@@ -15,6 +15,7 @@ from nearedge.release import profile as profiles
 from nearedge.release import record as records
 from nearedge.release.profile import Profile, Share
 from nearedge.release.record import Record
+from serving_image import settings
 
 RECORD = records.read(Path(__file__).parent / "data" / "release.json")
 PROFILE = profiles.read("microshift-small")
@@ -81,9 +82,19 @@ def test_the_pod_is_restricted_and_named_by_digest() -> None:
     }
     assert server["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
     assert server["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
-    assert pod["terminationGracePeriodSeconds"] > manifests.DRAIN_S
+    environment = {one["name"]: one["value"] for one in server["env"]}
+    assert environment["NEAREDGE_IMAGE_DIGEST"] == "sha256:" + "d" * 64
+    longest = sum(int(environment[f"NEAREDGE_{name}_SECONDS"]) for name in ("DRAIN", "REQUEST_TIMEOUT"))
+    assert pod["terminationGracePeriodSeconds"] > longest
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
     assert "app.kubernetes.io/version" not in spec["selector"]["matchLabels"]
+
+
+def test_the_server_understands_what_its_environment_says() -> None:
+    environment = {f"NEAREDGE_{name}": value for name, value in manifests.settings(f"quay.io/x@{NEW}").items()}
+    told = settings.parse([], environment)
+    assert (told.host, told.port, told.digest) == ("0.0.0.0", manifests.PORT, NEW)
+    assert (told.drain, told.timeout) == (manifests.DRAIN_S, manifests.REQUEST_S)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +119,8 @@ def test_a_second_pod_only_where_it_fits(profile: Profile, kind: str) -> None:
 
 
 def test_without_measurements_the_profile_decides() -> None:
-    share = manifests.resources(changed(RECORD, benchmark=None, optimization=None), PROFILE)
-    assert (share.memory_request_mib, share.memory_limit_mib, share.tmp_mib) == (768, 768, 64)
+    share = manifests.resources(changed(RECORD, benchmark=None), PROFILE)
+    assert (share.memory_request_mib, share.memory_limit_mib) == (768, 768)
 
 
 def test_a_new_release_changes_the_digest_the_record_and_figures_only() -> None:
@@ -122,7 +133,7 @@ def test_a_new_release_changes_the_digest_the_record_and_figures_only() -> None:
     old_lines = before["models/digits/base/deployment.yaml"].splitlines()
     new_lines = after["models/digits/base/deployment.yaml"].splitlines()
     lines = [new for old, new in zip(old_lines, new_lines, strict=True) if old != new]
-    assert [line.split()[-1] for line in lines] == [f"quay.io/site/digits@{NEW}", "200Mi"]
+    assert [line.split()[-1] for line in lines] == [f"quay.io/site/digits@{NEW}", NEW, "200Mi"]
 
 
 def test_a_layout_on_disk_is_named_and_said_not_to_be_pullable() -> None:
