@@ -8,6 +8,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 JOINED_BYTES = 1 << 16
 """Pieces larger than this are sent by themselves rather than copied."""
 
+HEAD_BYTES = 1 << 19
+"""Largest head of a request that comes in pieces; well above one read of 256 KiB, which may hold a body as well."""
+
+HEAD_S = 30.0
+"""Longest time for a head that comes in pieces."""
+
 
 class Corked:
     """A transport that gathers what is written in one turn of the event loop and sends it once.
@@ -51,9 +57,46 @@ class Corked:
 
 
 class Connection(HttpToolsProtocol):
-    """What `uvicorn.Config(http=...)` takes."""
+    """What `uvicorn.Config(http=...)` takes. uvicorn bounds neither size nor time of a head."""
+
+    head_bytes = 0
+    in_head = False
+    head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
         """A client has connected; it has as long to say something as an idle connection is kept."""
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]  # it has all that is used
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes have come; a head that is not complete with them is counted and timed."""
+        super().data_received(data)
+        if not self.in_head or self.transport.is_closing():
+            return
+        self.head_bytes += len(data)
+        if self.head_bytes > HEAD_BYTES:
+            self.send_400_response("Request head too large.")
+        elif self.head_timer is None:
+            self.head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.in_head, self.head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is here."""
+        self.in_head = False
+        self.stop_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self.stop_timer()
+        super().connection_lost(exc)
+
+    def stop_timer(self) -> None:
+        """The head need not be waited for any more."""
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
