@@ -53,6 +53,11 @@ class ContainerRunning(Running):
             self.remove()
             return status
 
+    def clean_up(self) -> None:
+        """Kill a container that outlived its `podman run`, which somebody must have killed."""
+        if (self.process.poll() or 0) < 0:
+            self.remove()
+
     def remove(self) -> None:
         """Kill and remove the container, where there is one."""
         podman("rm", "--force", "--ignore", "--time=0", self.name, timeout_s=PROBE_S)

@@ -92,6 +92,20 @@ def test_stop_ends_the_container_even_one_that_will_not(image, python_tar, tmp_p
 
 
 @pytest.mark.images
+def test_a_container_does_not_outlive_a_podman_that_was_killed(image, python_tar, tmp_path):
+    step = container(image, python_tar, tmp_path, "import time; print('up', flush=True); time.sleep(60)")
+    started = podman.start(step)
+    until = time.monotonic() + 60
+    while "up" not in step.log.read_text() and time.monotonic() < until:
+        time.sleep(0.1)
+    started.process.kill()
+    assert started.wait(10) == 137
+    assert started.name in names()
+    started.clean_up()
+    assert started.name not in names()
+
+
+@pytest.mark.images
 def test_hardened_is_the_images_user_and_read_only(image, python_tar, tmp_path):
     code = (
         "import os; print('uid', os.getuid()); open('/tmp/x', 'w'); print(open('/proc/self/status').read())\n"
