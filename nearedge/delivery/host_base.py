@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nearedge.delivery.host_image import Plan, libraries, new_plan, write_base
@@ -55,7 +55,8 @@ def kept(entry: Path) -> Layout | None:
         libraries = json.loads((entry / LIBRARIES).read_text(encoding="utf-8"))
         if any(stamp(Path(path)) != seen for path, seen in libraries.items()):
             return None
-        os.utime(entry)
+        with suppress(OSError):  # a cache that may only be read is as good
+            os.utime(entry)
         return Layout.open(entry)
     except (FileNotFoundError, NotADirectoryError, ValueError, InputError):
         return None

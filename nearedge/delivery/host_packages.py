@@ -75,8 +75,13 @@ def applies(requirement: Requirement, extras: set[str]) -> bool:
 
 
 def files(distribution: Distribution) -> Iterator[tuple[str, Path]]:
-    """Name in the site folder and file on this machine, of what the server needs of a package."""
-    for listed in distribution.files or ():
+    """Name in the site folder and file on this machine, of what the server needs of a package.
+
+    Raises InputError where the package was not installed by pip, and so has no list of its files.
+    """
+    if distribution.files is None:
+        raise InputError(f"base image host: {distribution.name} has no list of its files; install it with pip")
+    for listed in distribution.files:
         path = PurePosixPath(listed.as_posix())
         if wanted(path):
             yield str(path), Path(str(distribution.locate_file(listed)))

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
+from importlib.metadata import Distribution
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -263,6 +264,13 @@ def test_a_missing_package_is_said():
         host_packages.installed("no-such-package")
 
 
+def test_a_package_without_a_list_of_files_is_refused(tmp_path):
+    (tmp_path / "odd-1.dist-info").mkdir()
+    (tmp_path / "odd-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    with pytest.raises(InputError, match="odd has no list of its files; install it with pip"):
+        list(host_packages.files(Distribution.at(tmp_path / "odd-1.dist-info")))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -280,8 +288,6 @@ def test_a_missing_package_is_said():
     ],
 )
 def test_what_of_a_package_is_wanted(name, expected):
-    from pathlib import PurePosixPath
-
     assert host_packages.wanted(PurePosixPath(name)) is expected
 
 

@@ -112,12 +112,13 @@ def test_an_index_that_names_indexes_for_ever_is_refused(layout):
         layout.resolve("deep")
 
 
-def test_a_layout_takes_over_by_hard_link_and_verified(layout, tmp_path):
+def test_a_layout_takes_over_a_copy_of_its_own_and_verified(layout, tmp_path):
     other = Layout.create(tmp_path / "other")
     layout.add_bytes(blob(b"shared"), b"shared")
     assert other.adopt(blob(b"shared"), layout) == 6
     assert other.adopt(blob(b"shared"), layout) == 0
-    assert other.path(blob(b"shared").digest).samefile(layout.path(blob(b"shared").digest))
+    layout.path(blob(b"shared").digest).write_bytes(b"harmed")
+    assert other.read(blob(b"shared"), 6) == b"shared"
     layout.add_bytes(blob(b"rotten"), b"rotten")
     layout.path(blob(b"rotten").digest).write_bytes(b"rotted")
     with pytest.raises(OutsideError, match="do not match"):
@@ -127,15 +128,14 @@ def test_a_layout_takes_over_by_hard_link_and_verified(layout, tmp_path):
 
 
 def test_where_links_do_not_work_it_copies(layout, tmp_path, monkeypatch):
-    other = Layout.create(tmp_path / "other")
-    layout.add_bytes(blob(b"shared"), b"shared")
+    (tmp_path / "file").write_bytes(b"content")
 
     def refused(*_args):
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refused)
-    assert other.adopt(blob(b"shared"), layout) == 6
-    assert other.read(blob(b"shared"), 6) == b"shared"
+    assert layout.add_file(blob(b"content"), tmp_path / "file") == 7
+    assert layout.read(blob(b"content"), 7) == b"content"
 
 
 def test_a_write_that_fails_leaves_nothing(layout):

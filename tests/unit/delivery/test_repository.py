@@ -478,3 +478,10 @@ def test_a_proxy_from_the_environment(serve, answer, monkeypatch):
     with pytest.raises(OutsideError, match="the proxy cannot be reached") as caught:
         store.find("1")
     assert "secret-word" not in str(caught.value)
+
+
+def test_loopback_is_never_asked_through_a_proxy(serve, answer, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    server = serve(lambda request: answer(404 if "manifests" in request.path else 200))
+    assert repo(server.host).find("1") is None
