@@ -38,7 +38,7 @@ def convert(path: Path, form: Format, description: Description) -> Any:  # noqa:
         model, parameters = _read(path, form, description)
     else:
         raise UnsupportedError(f"{path}: {form} models are not converted; write a SavedModel with model.export(dir)")
-    outputs = match_outputs(description, signature_of(model, path).outputs or (), str(path))
+    outputs = match_outputs(description, signature_of(model, path, form).outputs or (), str(path))
     results = [model.get_results()[place] for place in outputs]
     ordered = canonical(ov.Model(results, model.get_sinks(), parameters, description.name), description)
     return canonical(_folded(ordered, path, description), description)
@@ -87,7 +87,7 @@ def _read(path: Path, form: Format, description: Description) -> Converted:
     if form == "savedmodel":
         tensorflow_source.check_signature(path)
     model = openvino_source.read(path, form)
-    positions = match_inputs(description, signature_of(model, path).inputs, str(path))
+    positions = match_inputs(description, signature_of(model, path, form).inputs, str(path))
     parameters = [model.get_parameters()[place] for place in positions]
     shapes = [ov.PartialShape(one.shape) for one in description.inputs]
     with explained(path, "OpenVINO cannot give it the shapes of model.yaml"):

@@ -18,4 +18,4 @@ def inspect(path: Path, form: Format) -> Signature:
         return pytorch.inspect_exported(path)
     if form == "savedmodel":
         tensorflow_source.check_signature(path)
-    return openvino_source.signature_of(openvino_source.read(path, form), path)
+    return openvino_source.signature_of(openvino_source.read(path, form), path, form)

@@ -13,7 +13,7 @@ from converters.signature import Signature, Tensor
 
 ELEMENT = re.compile(r"tensor\((\w+)\)")
 FLOATS = {"float": "float32", "double": "float64"}
-ERRORS_ONLY = 3
+NOTHING_BUT_CRASHES = 4
 
 
 def open_onnx(path: Path, threads: int | None) -> Opened:
@@ -22,7 +22,7 @@ def open_onnx(path: Path, threads: int | None) -> Opened:
 
     companions.check(path, "onnx")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = NOTHING_BUT_CRASHES  # errors come as exceptions
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -11,6 +11,8 @@ from converters.refusal import explained
 from converters.signature import Shape, Signature, Tensor
 from nearedge.release.sections import Format
 
+TENSORFLOW: tuple[Format, ...] = ("savedmodel", "frozen-pb", "tflite")
+
 
 def read(path: Path, form: Format) -> Any:  # noqa: ANN401  # openvino.Model
     """The ov.Model of a file, as it is. Raises InputError or UnsupportedError where OpenVINO refuses it."""
@@ -23,21 +25,21 @@ def read(path: Path, form: Format) -> Any:  # noqa: ANN401  # openvino.Model
         return ov.convert_model(path)
 
 
-def signature_of(model: Any, path: Path) -> Signature:  # noqa: ANN401  # openvino.Model
-    """Names, shapes and element types of an ov.Model; TensorFlow's `:0` is left out of the names."""
+def signature_of(model: Any, path: Path, form: Format) -> Signature:  # noqa: ANN401  # openvino.Model
+    """Names, shapes and element types of an ov.Model read from `form`; `:0` is left out of TensorFlow's names."""
     inputs = [(node.friendly_name, node.output(0)) for node in model.get_parameters()]
     outputs = [(node.friendly_name, node.output(0)) for node in model.get_results()]
     return Signature(
-        tuple(_tensor(name, port, f"{path}: input") for name, port in inputs),
-        tuple(_tensor(name, port, f"{path}: output") for name, port in outputs),
+        tuple(_tensor(name, port, form, f"{path}: input") for name, port in inputs),
+        tuple(_tensor(name, port, form, f"{path}: output") for name, port in outputs),
     )
 
 
-def _tensor(friendly_name: str, port: Any, what: str) -> Tensor:  # noqa: ANN401  # openvino.Output
+def _tensor(friendly_name: str, port: Any, form: Format, what: str) -> Tensor:  # noqa: ANN401  # openvino.Output
     """One input or output; of several names the node's own, else the first in order."""
     names = sorted(port.get_names())
     name = friendly_name if friendly_name in names or not names else names[0]
-    name = (name if names else "").removesuffix(":0")
+    name = (name if names else "").removesuffix(":0" if form in TENSORFLOW else "")
     element = port.get_element_type()
     datatype = None if element.is_dynamic() else from_openvino(element.get_type_name(), f"{what} {name!r}")
     return Tensor(name, datatype, shape_of(port.get_partial_shape()))
@@ -66,4 +68,4 @@ def open_ir(path: Path, threads: int | None) -> Opened:
             found = request.infer(dict(enumerate(feed)))
         return [found[index].copy() for index in range(len(model.outputs))]
 
-    return Opened(f"OpenVINO {ov.get_version().partition('-')[0]}", signature_of(model, path), run)
+    return Opened(f"OpenVINO {ov.get_version().partition('-')[0]}", signature_of(model, path, "openvino-ir"), run)

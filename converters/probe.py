@@ -29,5 +29,5 @@ def outputs(path: Path, form: Format, signature: Signature) -> tuple[Tensor, ...
         outputs=[Output(name="unknown")],
     )
     model, _ = pytorch.convert_scripted(path, description)
-    found = openvino_source.signature_of(model, path).outputs or ()
+    found = openvino_source.signature_of(model, path, form).outputs or ()
     return tuple(Tensor("", tensor.datatype, tensor.shape) for tensor in found)

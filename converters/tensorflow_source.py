@@ -1,50 +1,46 @@
 """TensorFlow's SavedModels, frozen graphs and TFLite files, run by TensorFlow itself."""
 
 import os
+import sys
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from converters import formats
 from converters.datatypes import from_framework
-from converters.opened import Array, Opened
+from converters.opened import Array, Opened, Run
 from converters.openvino_source import read, signature_of
 from converters.refusal import explained
 from converters.signature import Signature, Tensor
 from nearedge.errors import InputError
 
-SIGNATURE = "serving_default"
+ERROR_STREAM = 2
+SIGNATURE, TAG = "serving_default", "serve"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when tensorflow is imported; errors come as exceptions
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
 def open_savedmodel(path: Path, threads: int | None) -> Opened:
-    """The signature serving_default of a SavedModel, to run. Raises InputError where there is none."""
-    import tensorflow
+    """The signature serving_default of a SavedModel, to run. Raises InputError where there is none.
 
+    It is run in a session, as TensorFlow Serving does: the loader that makes Python objects refuses what older versions
+    of Keras wrote, and threads can only be set for a session.
+    """
+    tensorflow = _tensorflow()
     check_signature(path)
-    _limit(threads)
-    with explained(path, "TensorFlow cannot load the SavedModel"):
-        loaded = tensorflow.saved_model.load(str(path))
-    function = loaded.signatures[SIGNATURE]
-    specs = function.structured_input_signature[1]
+    session = _session(threads)
+    with explained(path, "TensorFlow cannot load the SavedModel"), session.graph.as_default():
+        found = tensorflow.compat.v1.saved_model.load(session, [TAG], str(path)).signature_def[SIGNATURE]
+    inputs, outputs = sorted(found.inputs.items()), sorted(found.outputs.items())
     signature = Signature(
-        tuple(_tensor(name, spec, path) for name, spec in specs.items()),
-        tuple(_tensor(name, spec, path) for name, spec in sorted(function.structured_outputs.items())),
+        tuple(_tensor(name, info, path) for name, info in inputs),
+        tuple(_tensor(name, info, path) for name, info in outputs),
     )
-    names, dtypes = list(specs), [spec.dtype for spec in specs.values()]
-    keys = sorted(function.structured_outputs)
-
-    def run(feed: Sequence[Array]) -> list[Array]:
-        tensors = {n: tensorflow.constant(a, d) for n, a, d in zip(names, feed, dtypes, strict=True)}
-        with explained(path, "TensorFlow cannot run it on these inputs"):
-            found = function(**tensors)
-            return [found[key].numpy() for key in keys]
-
-    return _keeping(loaded, Opened(_label(), signature, run))
+    run = _runner(session, [info.name for _, info in inputs], [info.name for _, info in outputs], path)
+    return Opened(_label(), signature, run)
 
 
 def check_signature(path: Path) -> None:
@@ -59,31 +55,27 @@ def check_signature(path: Path) -> None:
 
 def open_frozen(path: Path, threads: int | None) -> Opened:
     """A frozen GraphDef to run: its placeholders are the inputs, the tensors that nothing reads the outputs."""
-    import tensorflow
+    tensorflow = _tensorflow()
+    signature = signature_of(read(path, "frozen-pb"), path, "frozen-pb")
+    session = _session(threads)
+    definition = tensorflow.compat.v1.GraphDef()
+    with explained(path, "TensorFlow cannot load the frozen graph"), session.graph.as_default():
+        definition.ParseFromString(path.read_bytes())
+        tensorflow.import_graph_def(definition, name="")
+    inputs, outputs = signature.inputs, signature.outputs or ()
+    run = _runner(session, [_place(tensor) for tensor in inputs], [_place(tensor) for tensor in outputs], path)
+    return Opened(_label(), signature, run)
 
-    _limit(threads)
-    signature = signature_of(read(path, "frozen-pb"), path)
-    graph = tensorflow.compat.v1.GraphDef()
-    with explained(path, "TensorFlow cannot load the frozen graph"):
-        graph.ParseFromString(path.read_bytes())
-        wrapped = tensorflow.compat.v1.wrap_function(lambda: tensorflow.import_graph_def(graph, name=""), [])
-        function = wrapped.prune(
-            [f"{tensor.name}:0" for tensor in signature.inputs], [f"{t.name}:0" for t in signature.outputs or ()]
-        )
 
-    def run(feed: Sequence[Array]) -> list[Array]:
-        with explained(path, "TensorFlow cannot run it on these inputs"):
-            found = function(*(tensorflow.constant(array) for array in feed))
-            return [tensor.numpy() for tensor in found]
-
-    return _keeping(wrapped, Opened(_label(), signature, run))
+def _place(tensor: Tensor) -> str:
+    """TensorFlow's name of a tensor in a graph: the operation's, a colon, and which of its outputs."""
+    return tensor.name if ":" in tensor.name else f"{tensor.name}:0"
 
 
 def open_lite(path: Path, threads: int | None) -> Opened:
     """A TFLite file to run. Raises InputError where it is damaged."""
-    import tensorflow
-
-    with warnings.catch_warnings(), explained(path, "TensorFlow Lite cannot load it"):
+    tensorflow = _tensorflow()
+    with warnings.catch_warnings(), _silence(), explained(path, "TensorFlow Lite cannot load it"):
         warnings.simplefilter("ignore")  # it announces that the interpreter is to move to another package
         interpreter = tensorflow.lite.Interpreter(str(path), num_threads=threads)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -104,34 +96,64 @@ def open_lite(path: Path, threads: int | None) -> Opened:
     return Opened(f"{_label()} Lite", signature, run)
 
 
+def _tensorflow() -> Any:  # noqa: ANN401  # the module tensorflow, untyped
+    """TensorFlow, imported with the error stream closed: it writes greetings there that no setting turns off."""
+    with _silence():
+        import tensorflow
+    return tensorflow
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What native code writes to the error stream inside the block goes nowhere; exceptions are not affected."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(ERROR_STREAM), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, ERROR_STREAM)
+        yield
+    finally:
+        os.dup2(kept, ERROR_STREAM)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _label() -> str:
     """`TensorFlow 2.21.0`, as a person would say it."""
-    import tensorflow
-
+    tensorflow = _tensorflow()
     return f"TensorFlow {tensorflow.__version__}"
 
 
-def _limit(threads: int | None) -> None:
-    """Hold TensorFlow to so many threads; what it has once started with in a process, it keeps."""
-    import tensorflow
-
+def _session(threads: int | None) -> Any:  # noqa: ANN401  # tensorflow.compat.v1.Session
+    """A session with a graph of its own, held to so many threads."""
+    tensorflow = _tensorflow()
+    tensorflow.get_logger().setLevel("ERROR")  # it says that sessions are of version 1, which we know
+    options = tensorflow.compat.v1.ConfigProto()
     if threads is not None:
-        with suppress(RuntimeError):  # already started: a process runs one source, so with the same number
-            tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-            tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+        options.intra_op_parallelism_threads = threads
+        options.inter_op_parallelism_threads = 1
+    return tensorflow.compat.v1.Session(graph=tensorflow.Graph(), config=options)
 
 
-def _keeping(owner: object, opened: Opened) -> Opened:
-    """The same, holding on to the object that owns the variables, which a function alone does not keep alive."""
-    run: Callable[[Sequence[Array]], list[Array]] = opened.run
-    setattr(run, "owner", owner)  # noqa: B010  # a function takes attributes, which its type does not say
-    return opened
+def _runner(session: Any, inputs: list[str], outputs: list[str], path: Path) -> Run:  # noqa: ANN401  # as _session
+    """Run a session's graph from these tensors to those."""
+    with explained(path, "TensorFlow cannot find the model's own tensors"):
+        call = session.make_callable(
+            [session.graph.get_tensor_by_name(name) for name in outputs],
+            feed_list=[session.graph.get_tensor_by_name(name) for name in inputs],
+        )
+
+    def run(feed: Sequence[Array]) -> list[Array]:
+        with explained(path, "TensorFlow cannot run it on these inputs"):
+            return list(call(*feed))
+
+    return run
 
 
-def _tensor(name: str, spec: Any, path: Path) -> Tensor:  # noqa: ANN401  # tensorflow.TensorSpec
-    """A tensor of a signature; None in its shape is a dimension that may vary."""
-    shape = None if spec.shape.rank is None else tuple(-1 if size is None else int(size) for size in spec.shape)
-    return Tensor(name, from_framework(spec.dtype.name, f"{path}: {name!r}"), shape)
+def _tensor(name: str, info: Any, path: Path) -> Tensor:  # noqa: ANN401  # a TensorInfo of meta_graph.proto
+    """A tensor of a signature; -1 in its shape is a dimension that may vary."""
+    tensorflow = _tensorflow()
+    shape = None if info.tensor_shape.unknown_rank else tuple(int(size.size) for size in info.tensor_shape.dim)
+    return Tensor(name, from_framework(tensorflow.dtypes.as_dtype(info.dtype).name, f"{path}: {name!r}"), shape)
 
 
 def _lite_tensor(one: Any, path: Path) -> Tensor:  # noqa: ANN401  # a dict of tensorflow.lite's

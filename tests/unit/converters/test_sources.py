@@ -1,5 +1,8 @@
 """The original model runs in its own framework, and the IR predicts the same: for every format."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -124,6 +127,51 @@ def test_outputs_may_have_names_of_their_own(models):
     description = described(path, "savedmodel", "savedmodel-keras", outputs=[{"name": "species"}])
     assert list(sources.load_source(path, "savedmodel", description).predict(feed(description))) == ["species"]
     assert convert.convert(path, "savedmodel", description).outputs[0].get_names() == {"species"}
+
+
+def test_names_with_a_colon_are_onnx_s_own(tmp_path):
+    import onnx
+
+    from tests.models import onnx_net_proto
+
+    model = onnx_net_proto()
+    model.graph.input[0].name = model.graph.node[0].input[0] = "image:0"
+    model.graph.output[0].name = model.graph.node[-1].output[0] = "logits:0"
+    path = tmp_path / "colon.onnx"
+    onnx.save(model, path)
+    description = described(path, "onnx", "onnx")
+    assert [one.name for one in (*description.inputs, *description.outputs)] == ["image:0", "logits:0"]
+    values = feed(description)
+    expected = sources.load_source(path, "onnx", description).predict(values)
+    found = executed(convert.convert(path, "onnx", description), values)
+    assert np.abs(expected["logits:0"] - found["logits:0"]).max() < CLOSE
+
+
+def test_a_frozen_graph_of_an_older_tensorflow(tmp_path):
+    """Placeholders, and a result that is one of several of its operation."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 4], name="x")
+        tf.identity(tf.split(x, 2, axis=1, name="halves")[1], name="right")
+    (tmp_path / "halves.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    description = described(tmp_path / "halves.pb", "frozen-pb", "frozen-pb")
+    values = feed(description)
+    found = sources.load_source(tmp_path / "halves.pb", "frozen-pb", description).predict(values)
+    model = convert.convert(tmp_path / "halves.pb", "frozen-pb", description)
+    name = description.outputs[0].name
+    assert np.array_equal(found[name], values["x"][:, 2:])
+    assert np.array_equal(executed(model, values)[name], values["x"][:, 2:])
+
+
+def test_tensorflow_greets_nobody(models):
+    program = (
+        "import sys; from pathlib import Path; from converters import tensorflow_source as t\n"
+        "t.open_savedmodel(Path(sys.argv[1]), 1); t.open_lite(Path(sys.argv[2]), 1)"
+    )
+    paths = [str(models.path(name)) for name in ("savedmodel", "tflite")]
+    done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_a_number_of_outputs_that_only_running_tells(models, monkeypatch):
