@@ -8,47 +8,21 @@ import os
 import re
 import shutil
 import signal
-import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import certifi
-
-from nearedge.errors import InputError, MachineError, OutsideError
+from nearedge.delivery.git_home import Access as Access
+from nearedge.delivery.git_home import environment, private_home
+from nearedge.errors import MachineError, OutsideError
 
 TIMEOUT_S = 1800.0
-TRANSPORTS = "file:git:http:https:ssh"
-CA_FILE = "ca-bundle.crt"
-KEPT = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "http_proxy")
 TELLING = re.compile(r"^(fatal|error|remote|ssh|!|Host key|Permission denied|No RSA|kex_)", re.IGNORECASE)
+MACHINE_FAULTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 USERINFO = re.compile(r"(?<=://)[^/@\s']+@")
-SETTINGS = """\
-[safe]
-\tdirectory = *
-[init]
-\tdefaultBranch = main
-[advice]
-\tdetachedHead = false
-[gc]
-\tauto = 0
-[http]
-\tlowSpeedLimit = 1
-\tlowSpeedTime = 60
-"""
-
-
-@dataclass(frozen=True)
-class Access:
-    """Folders with what git needs to reach a remote, in the shape of the Tekton catalog's workspaces; None: unbound."""
-
-    basic_auth: Path | None = None
-    ssh_directory: Path | None = None
-    ca_bundle: Path | None = None
 
 
 class RefusedError(OutsideError):
@@ -79,7 +53,8 @@ class Git:
     ) -> str:
         """Run `git *arguments` in the folder `at`, `text` on its standard input; its standard output.
 
-        Raises RefusedError where git fails, OutsideError where it takes longer than `timeout_s` seconds.
+        Raises RefusedError where git fails, OutsideError where it takes longer than `timeout_s` seconds, MachineError
+        where it fails for want of space here.
         """
         argv = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", *arguments]
         process = subprocess.Popen(
@@ -100,6 +75,7 @@ class Git:
             raise
         if process.returncode != 0:
             said = self.clean(complaints.decode(errors="replace") + output.decode(errors="replace"))
+            refuse_machine(said)
             raise RefusedError(f"git {arguments[0]}: {telling(said)}", said)
         return output.decode(errors="replace")
 
@@ -118,6 +94,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except ProcessLookupError:
         process.kill()
     process.communicate()
+
+
+def refuse_machine(said: str) -> None:
+    """Raise MachineError where git complains of this disk; what the remote says of its own begins otherwise."""
+    for line in said.splitlines():
+        for words in MACHINE_FAULTS:
+            if words in line and not line.startswith("remote:"):
+                raise MachineError(f"git: {words.lower()}; free some space, or use another workspace and TMPDIR")
 
 
 def telling(said: str) -> str:
@@ -151,90 +135,3 @@ def session(access: Access) -> Iterator[Git]:
         yield Git(home, environment(home, access), secrets)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def private_home(home: Path, basic_auth: Path | None) -> tuple[str, ...]:
-    """Fill `home` with git's settings and the credentials; the secrets that are now in there."""
-    settings = SETTINGS
-    secrets: tuple[str, ...] = ()
-    if basic_auth is not None:
-        given, stored = basic_auth / ".gitconfig", basic_auth / ".git-credentials"
-        if not given.is_file() and not stored.is_file():
-            raise InputError(f"{basic_auth}: workspace basic-auth holds neither .gitconfig nor .git-credentials")
-        if given.is_file():
-            settings = given.read_text(encoding="utf-8") + "\n" + settings
-        if stored.is_file():
-            text = stored.read_text(encoding="utf-8")
-            private(home / ".git-credentials", text)
-            settings += "[credential]\n\thelper = store\n"
-            secrets = passwords(text)
-    private(home / ".gitconfig", settings)
-    return secrets
-
-
-def private(path: Path, text: str) -> None:
-    """Write a file that only this user may read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def passwords(stored: str) -> tuple[str, ...]:
-    """The passwords in the lines of a .git-credentials file, as written and decoded, the longest first."""
-    found: set[str] = set()
-    for line in stored.split():
-        user, _, password = urlsplit(line).netloc.rpartition("@")[0].partition(":")
-        found |= {password or user, unquote(password or user)} - {""}
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def environment(home: Path, access: Access) -> dict[str, str]:
-    """All that git and its transports see of the environment."""
-    values = {name: os.environ[name] for name in KEPT if os.environ.get(name)}
-    if os.environ.get("HTTP_PROXY"):  # libcurl reads only the small letters for plain http
-        values.setdefault("http_proxy", os.environ["HTTP_PROXY"])
-    values |= {
-        "HOME": str(home),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": TRANSPORTS,
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_SSH_COMMAND": ssh_command(home, access.ssh_directory),
-        "LC_ALL": "C",
-    }
-    if access.ca_bundle is not None:
-        values["GIT_SSL_CAINFO"] = str(trusted(home, access.ca_bundle))
-    return values
-
-
-def trusted(home: Path, ca_bundle: Path) -> Path:
-    """A file with the CAs that this machine trusts and those of the bundle; git takes one file, not two."""
-    given = ca_bundle / CA_FILE if ca_bundle.is_dir() else ca_bundle
-    if not given.is_file():
-        raise InputError(f"{given}: no such file; the workspace ca-bundle holds {CA_FILE}")
-    own = Path(ssl.get_default_verify_paths().cafile or certifi.where())
-    private(home / CA_FILE, own.read_text(encoding="utf-8") + "\n" + given.read_text(encoding="utf-8"))
-    return home / CA_FILE
-
-
-def ssh_command(home: Path, directory: Path | None) -> str:
-    """The ssh command line: never asks, and talks only to hosts whose key is known.
-
-    Paths in it are of the private home folder: git hands this line to a shell, and mounted paths may hold anything.
-    """
-    words = ["ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes", "-oConnectTimeout=30", "-oServerAliveInterval=30"]
-    if directory is None:
-        return " ".join(words)
-    if not (directory / "known_hosts").is_file():
-        raise InputError(f"{directory}: workspace ssh-directory has no known_hosts; add the remote's host key to it")
-    known = home / "known_hosts"
-    private(known, (directory / "known_hosts").read_text(encoding="utf-8"))
-    words += [f"-oUserKnownHostsFile={known}", "-oGlobalKnownHostsFile=/dev/null", "-oIdentitiesOnly=yes"]
-    configuration = directory / "config"
-    private(home / "ssh_config", configuration.read_text(encoding="utf-8") if configuration.is_file() else "")
-    words.append(f"-F{home / 'ssh_config'}")
-    for number, file in enumerate(sorted(directory.iterdir())):
-        if file.is_file() and b"PRIVATE KEY-----" in file.read_bytes()[:100]:
-            key = home / f"key-{number}"
-            private(key, file.read_text(encoding="utf-8"))
-            words.append(f"-i{key}")
-    return " ".join(words)

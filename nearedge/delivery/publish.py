@@ -24,7 +24,7 @@ README = "README.md"
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 OVERTAKEN = ("(fetch first)", "(non-fast-forward)", "cannot lock ref", "failed to update ref", "incorrect old value")
 """What git says where somebody else pushed between our fetch and our push."""
-NOT_WRITABLE = ("Permission denied", "Read-only file system", "No space left")
+NOT_WRITABLE = ("Permission denied", "Read-only file system", "No space left on device")
 """What it says besides, where a lock could not be taken for another reason."""
 
 Message = Callable[[Record, Record | None, list[str]], str]

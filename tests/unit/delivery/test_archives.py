@@ -162,7 +162,7 @@ def test_an_unknown_compression_is_not_supported(tmp_path: Path) -> None:
         extract(path, tmp_path / "into", LIMITS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.text(st.sampled_from("ab./\\\0~ \né"), min_size=1, max_size=12),

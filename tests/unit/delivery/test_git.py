@@ -143,6 +143,12 @@ def test_a_remote_that_never_answers_is_left(tmp_path: Path) -> None:
         server.server_close()
 
 
+def test_a_full_disk_is_the_machines_fault_and_the_remotes_is_not() -> None:
+    with pytest.raises(MachineError, match="no space left on device"):
+        git.refuse_machine("error: file write error: No space left on device\nfatal: cannot\n")
+    git.refuse_machine("remote: fatal: write error: No space left on device\n")
+
+
 def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MachineError, match="git is not installed"), git.session(git.Access()):

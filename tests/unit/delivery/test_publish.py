@@ -296,7 +296,7 @@ def test_the_previous_record_is_kept_or_gone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "found"),
     [
-        ("", "/work/gitops.git"),
+        ("", "/release/gitops.git"),
         ("https://host/x", "https://host/x"),
         ("git@host:x", "git@host:x"),
         ("/srv/x.git", "/srv/x.git"),
@@ -304,4 +304,4 @@ def test_the_previous_record_is_kept_or_gone(tmp_path: Path) -> None:
     ],
 )
 def test_which_repository(url: str, found: str) -> None:
-    assert deployed.remote(url, Path("/work")) == found
+    assert deployed.remote(url, Path("/release")) == found
