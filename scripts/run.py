@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if options.resume:
             asked = request.resumed(asked, options.resume)
+        if options.parallel < 1:
+            raise UsageError(f"--parallel {options.parallel}: must be at least 1")
         with ExitStack() as stack:
             display = stack.enter_context(Display(quiet=options.quiet))
             results = run(asked, display, again=bool(options.resume), parallel=options.parallel)

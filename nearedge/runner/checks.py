@@ -7,7 +7,7 @@ from nearedge.errors import InputError
 from nearedge.runner import graph, workspaces
 from nearedge.runner.model import Pipeline, PipelineTask, Result
 from nearedge.runner.parse import type_of
-from nearedge.runner.scopes import TASK_CONTEXT
+from nearedge.runner.scopes import EMBEDDED_CONTEXT, TASK_CONTEXT
 from nearedge.runner.substitution import REFERENCE, Reference, Scope, Value, parse, references
 from nearedge.runner.workspaces import Source
 
@@ -146,17 +146,23 @@ def check_inside(task: PipelineTask, pipeline: Pipeline, where: str) -> None:
         types = {param.name: param.type for param in pipeline.params} | types
         spaces |= {workspace.name for workspace in pipeline.workspaces}
     results = {result.name for result in task.task.results}
+    context = EMBEDDED_CONTEXT if task.embedded else TASK_CONTEXT
     for part, items in (("steps", task.task.steps), ("sidecars", task.task.sidecars)):
         for item in items:
             path = f"{where}.{part}[{item['name']}]"
             for reference in references(item):
-                check_known(reference, types, spaces, results, path)
+                check_known(reference, types, spaces, results, context, path)
             for template in single_texts(item):
                 check_text(template, types, path)
 
 
 def check_known(
-    reference: Reference, types: Mapping[str, str], spaces: set[str], results: set[str], where: str
+    reference: Reference,
+    types: Mapping[str, str],
+    spaces: set[str],
+    results: set[str],
+    context: set[tuple[str, str]],
+    where: str,
 ) -> None:
     """Raise InputError where a reference in a step names nothing."""
     key = reference.key
@@ -164,7 +170,7 @@ def check_known(
         "params": lambda: key[1] in types,
         "workspaces": lambda: key[1] in spaces and key[2:] in (("path",), ("bound",), ("claim",), ("volume",)),
         "results": lambda: key[1] in results and key[2:] == ("path",),
-        "context": lambda: key[1:] in TASK_CONTEXT,
+        "context": lambda: key[1:] in context,
     }
     if key[0] in known and not known[key[0]]():
         raise InputError(f"{where}: $({reference.text}) names nothing that the Task declares")

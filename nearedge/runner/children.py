@@ -62,9 +62,9 @@ def resolve(task: PipelineTask, plan: Plan, scope: Scope) -> list[tuple[str, dic
     ]
 
 
-def around(task: PipelineTask, plan: Plan, scope: Scope) -> Scope:
-    """What the Task sees of its Pipeline: everything where its spec stands in it, else the context alone."""
-    return scope if task.embedded else Scope(plan.identity.values())
+def around(task: PipelineTask, scope: Scope) -> Scope:
+    """What the Task sees of its Pipeline: everything where its spec stands in it, else nothing."""
+    return scope if task.embedded else Scope({})
 
 
 def child_name(run: str, tail: str) -> str:
@@ -107,7 +107,7 @@ def run_attempt(
     places = Places(folder.work(child.label) / f"attempt-{number}", child.folders)
     child.outcomes.append(Outcome(started=now()))
     changed(child)
-    identity = TaskIdentity(child.name, child.uid, number, child.task.retries)
+    identity = TaskIdentity(child.name, child.uid, number)
 
     def follow(outcome: Outcome) -> None:
         child.outcomes[-1] = outcome
@@ -115,7 +115,7 @@ def run_attempt(
 
     attempt = Attempt(
         task=child.task.task,
-        scope=scopes.of_task(child.task.task, child.params, places, identity, around(child.task, plan, child.scope)),
+        scope=scopes.of_task(child.task.task, child.params, places, identity, around(child.task, child.scope)),
         places=places,
         logs=folder.logs(child.label),
         log_suffix="" if number == 0 else f".retry-{number}",

@@ -98,11 +98,11 @@ def plan(document: Document, request: Request, library: Library) -> Plan:
     identity = Identity(name, secrets.token_hex(8), pipeline.name)
     scope = scopes.of_pipeline(pipeline, params, set(sources), identity)
     checks.check(pipeline, scope, sources)
+    preflight.check_mounts(pipeline)
     preflight.check_images(pipeline, scope, request.on_host)
-    metadata = {key: value for key, value in document["metadata"].items() if key != "generateName"}
     return Plan(
         name=name,
-        document={**document, "metadata": {**metadata, "name": name, "uid": identity.uid}},
+        document=wrap.settled(document, identity, params, sources),
         pipeline=pipeline,
         params=params,
         sources=sources,

@@ -1,8 +1,12 @@
 """What is looked at before a run starts, beyond its manifests' own rules: whether steps can run here, and doubts."""
 
+from nearedge.errors import InputError, UnsupportedError
 from nearedge.runner import backend, substitution
 from nearedge.runner.model import Pipeline, PipelineTask
 from nearedge.runner.substitution import Scope, references
+
+# Paths at which an emptyDir makes no difference here.
+MOUNTED_ANYWAY = ("/tmp", "/var/tmp")  # noqa: S108  (names in manifests, not files)
 
 
 def check_images(pipeline: Pipeline, scope: Scope, on_host: bool) -> None:
@@ -14,6 +18,26 @@ def check_images(pipeline: Pipeline, scope: Scope, on_host: bool) -> None:
             if not list(references(image)):
                 has_command = bool(step.get("command") or step.get("script"))
                 backend.check(image, on_host, has_command, f"Task {task.name}: step {step['name']}")
+
+
+def check_mounts(pipeline: Pipeline) -> None:
+    """Hold the volumeMounts of every step and sidecar against what this machine can do.
+
+    TMPDIR is a private folder of the TaskRun, so an emptyDir on /tmp needs nothing more. Another path would not be
+    there, or be the machine's own: UnsupportedError. InputError for a mount of a volume that is not declared.
+    """
+    for task in pipeline.every():
+        volumes = {volume["name"] for volume in task.task.spec.get("volumes") or []}
+        for item in (*task.task.steps, *task.task.sidecars):
+            for mount in item.get("volumeMounts") or []:
+                where = f"Task {task.name}: {item['name']}.volumeMounts[{mount.get('name')}]"
+                if mount.get("name") not in volumes:
+                    raise InputError(f"{where}: the Task declares no such volume")
+                if mount.get("mountPath") not in MOUNTED_ANYWAY:
+                    raise UnsupportedError(
+                        f"{where}.mountPath: {mount.get('mountPath')}: only {' and '.join(MOUNTED_ANYWAY)} can be an "
+                        "emptyDir here; use a workspace"
+                    )
 
 
 def known_params(task: PipelineTask, scope: Scope) -> Scope:

@@ -5,6 +5,7 @@ started, everything it waits for is taken over too, and every file in its worksp
 Size and time of change stand for a file's content. In doubt a Task runs again; Tasks of `finally` always do.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nearedge import __version__
+from nearedge import __version__, catalog
 from nearedge.errors import InputError
 from nearedge.files import write_text
-from nearedge.runner import children, conditions, graph, results, store, workspaces
+from nearedge.runner import children, conditions, graph, results, store, substitution, workspaces
+from nearedge.runner.backend import is_ours
 from nearedge.runner.children import Child
 from nearedge.runner.conditions import Decision, Facts, Skip, State
 from nearedge.runner.model import PipelineTask
@@ -89,6 +91,8 @@ def look(path: Path) -> Files | None:
 def digest(task: PipelineTask, params: Mapping[str, Value], folders: Mapping[str, Path | None], plan: Plan) -> str:
     """A digest of everything a TaskRun is told. The images are in its spec and params."""
     used = {reference.key[1] for reference in references(task.task.spec) if reference.key[0] == "params"}
+    scope = Scope({("params", name): value for name, value in params.items()})
+    images = [substitution.text(step["image"], scope) for step in task.task.steps]
     told = {
         "spec": task.task.spec,
         "params": dict(params),
@@ -96,8 +100,20 @@ def digest(task: PipelineTask, params: Mapping[str, Value], folders: Mapping[str
         "folders": {name: str(path) for name, path in folders.items()},
         "on_host": plan.on_host,
         "version": __version__,
+        "programs": programs() if any(is_ours(image) or "$(" in image for image in images) else "",
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def programs() -> str:
+    """A digest of the programs that steps on our images run: the sources of this environment."""
+    root = catalog.PACKAGE.parent
+    found = {name: look(root / name) or {} for name in ("nearedge", "converters", "scripts", "serving_image")}
+    sources = {
+        name: {path: state for path, state in files.items() if path.endswith(".py")} for name, files in found.items()
+    }
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
 def path_params(params: Mapping[str, Value], inside: Sequence[Path]) -> list[Path]:

@@ -14,11 +14,13 @@ TASK_CONTEXT = {
     ("taskRun", "uid"),
     ("task", "name"),
     ("task", "retry-count"),
+}
+# What a Task may name beside that where its spec stands in the Pipeline.
+EMBEDDED_CONTEXT = TASK_CONTEXT | {
     ("pipelineRun", "name"),
     ("pipelineRun", "namespace"),
     ("pipelineRun", "uid"),
     ("pipeline", "name"),
-    ("pipelineTask", "retries"),
 }
 
 
@@ -89,7 +91,6 @@ class TaskIdentity:
     name: str
     uid: str
     attempt: int
-    retries: int
 
 
 def of_task(task: Task, params: Mapping[str, Value], places: Places, identity: TaskIdentity, around: Scope) -> Scope:
@@ -102,7 +103,6 @@ def of_task(task: Task, params: Mapping[str, Value], places: Places, identity: T
         ("context", "taskRun", "uid"): identity.uid,
         ("context", "task", "name"): task.name,
         ("context", "task", "retry-count"): str(identity.attempt),
-        ("context", "pipelineTask", "retries"): str(identity.retries),
         ("credentials", "path"): str(places.home),
     }
     for name, folder in places.workspaces.items():

@@ -29,7 +29,7 @@ ENV = many({"name": STRING, "value": STRING, "valueFrom": REFUSED})
 MOUNTS = many(
     {
         "name": STRING,
-        "mountPath": STRING,
+        "mountPath": ACCEPTED,
         "mountPropagation": REFUSED,
         "readOnly": ACCEPTED,
         "recursiveReadOnly": ACCEPTED,

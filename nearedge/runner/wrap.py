@@ -8,7 +8,9 @@ from nearedge.errors import InputError
 from nearedge.runner import load, parse
 from nearedge.runner.fields import Document
 from nearedge.runner.load import API_VERSION, Library
-from nearedge.runner.substitution import references
+from nearedge.runner.scopes import Identity
+from nearedge.runner.substitution import Value, references
+from nearedge.runner.workspaces import Source
 
 # Tekton's own default for a TaskRun.
 DEFAULT_TIMEOUT = "1h"
@@ -122,3 +124,20 @@ def propagated(spec: Document, params: Sequence[Any], spaces: Sequence[Any]) -> 
         "params": [*(spec.get("params") or []), *extra],
         "workspaces": [*(spec.get("workspaces") or []), *bound],
     }
+
+
+def settled(
+    document: Document, identity: Identity, params: Mapping[str, Value], sources: Mapping[str, Source]
+) -> Document:
+    """The PipelineRun as it runs: its name, the value of every param, every workspace; folders are annotations."""
+    metadata = {key: value for key, value in document["metadata"].items() if key != "generateName"}
+    annotations = dict(metadata.get("annotations") or {})
+    annotations |= {f"nearedge/workspace-{name}": str(one.folder) for name, one in sources.items() if one.folder}
+    kept = {item["name"]: item for item in document["spec"].get("workspaces") or []}
+    spec = {
+        **document["spec"],
+        "params": [{"name": name, "value": value} for name, value in params.items()],
+        "workspaces": [kept.get(name, {"name": name, "emptyDir": {}}) for name in sources],
+    }
+    metadata |= {"name": identity.name, "uid": identity.uid, "annotations": annotations}
+    return {**document, "metadata": metadata, "spec": spec}

@@ -92,6 +92,7 @@ def test_a_failure_shows_the_programs_own_line_first_and_where_the_log_is(neared
         (("run", "-f", "absent.yaml"), 1, "absent.yaml: no such file"),
         (("run", "x", "-p", "novalue"), 2, "-p novalue: write it as NAME=VALUE"),
         (("run", "x", "-p", "a=1", "-p", "a=2"), 2, "-p a: is given twice"),
+        (("run", "x", "--parallel", "0"), 2, "--parallel 0: must be at least 1"),
         (("run", "--resume", "absent"), 1, "run absent: there is none"),
         (("run", "--resume", "a", "--name", "b"), 2, "a resumed run keeps its name a"),
         (("logs", "absent"), 1, "run absent: there is none; `nearedge runs` lists"),

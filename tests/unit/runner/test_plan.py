@@ -123,6 +123,11 @@ BAD = [
     ("[{name: a, taskSpec: {steps: [{name: s, image: i, script: '$(params.a[*])'}]}}]", "can only be an item of args"),
     ("[{name: a, taskSpec: {steps: [{name: s, image: i, comand: [x]}]}}]", "comand: there is no such field"),
     (
+        "[{name: a, taskSpec: {steps:"
+        " [{name: s, image: i, command: [x], volumeMounts: [{name: v, mountPath: /tmp}]}]}}]",
+        "the Task declares no such volume",
+    ),
+    (
         "[{name: a, taskSpec: {params: [{name: q}], steps: [{name: s, image: i, command: [x]}]}}]",
         "param q is not given",
     ),
@@ -168,6 +173,11 @@ UNSUPPORTED = [
     ("[{name: a, taskRef: {name: t}, when: [{cel: 'true'}]}]", r"when\[0\].cel"),
     ("[{name: a, taskSpec: {steps: [{name: s, image: i, envFrom: []}]}}]", "envFrom"),
     ("[{name: a, taskSpec: {steps: [{name: s, ref: {name: x}}]}}]", r"steps\[s\].ref"),
+    (
+        "[{name: a, taskSpec: {volumes: [{name: v, emptyDir: {}}],"
+        " steps: [{name: s, image: i, command: [x], volumeMounts: [{name: v, mountPath: /data}]}]}}]",
+        "mountPath: /data: only /tmp and /var/tmp can be an emptyDir here; use a workspace",
+    ),
     ("[{name: a, taskSpec: {volumes: [{name: v, hostPath: {path: /}}], steps: []}}]", r"volumes\[v\].hostPath"),
 ]
 
@@ -182,8 +192,15 @@ def test_what_is_not_supported(tmp_path, tasks, message):
 GOOD = pipeline("[{name: a, taskRef: {name: t}}]")
 
 
+def test_the_context_of_a_run_is_not_there_for_a_task_of_its_own(tmp_path):
+    with pytest.raises(InputError, match=r"context.pipelineRun.name\) names nothing"):
+        planned(tmp_path, TASK.replace('["true"]', "[$(context.pipelineRun.name)]"), GOOD)
+
+
 def test_a_good_one(tmp_path):
     (plan,) = planned(tmp_path, TASK, GOOD)
+    assert plan.document["spec"]["params"] == [{"name": "s", "value": "v"}, {"name": "a", "value": ["x", "y"]}]
+    assert plan.document["metadata"]["annotations"] == {"nearedge/workspace-space": str(tmp_path)}
     assert plan.params == {"s": "v", "a": ["x", "y"]}
     assert plan.name.startswith("p-")
     assert plan.timeouts.pipeline_s == 3600
