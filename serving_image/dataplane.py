@@ -49,7 +49,7 @@ class DataPlane:
             )
         document: dict[str, Any] = {"ready": ready, "state": state}
         if self.ready_after is not None:
-            document["ready_after_ms"] = self.ready_after * 1000
+            document["ready_after_ms"] = round(self.ready_after * 1000, 1)
         if not ready:
             document["error"] = self.reason()
         document["models"] = [
