@@ -1,6 +1,6 @@
 """Which of the candidates to deploy: the fastest that holds, unless a simpler one is as fast; each with its reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from nearedge.release.sections import Candidate, Precision
 PREFERENCE: tuple[Precision, ...] = ("fp16", "f32", "bf16", "int8")
 """From the one to begin with to the dearest. fp16 weights are half the bytes to pull and run in f32; bf16 and int8
 change what is computed."""
+QUIET = 20
+"""Percentile of the latencies of one turn that candidates are compared by."""
 WORTH: dict[Precision, float] = {"fp16": 1.05, "f32": 1.25, "bf16": 1.05, "int8": 1.05}
 """How many times faster each must be than the simpler one it would replace. f32 runs the kernels that fp16 weights run,
 so a small gain of it is noise, and it is twice as large."""
@@ -28,8 +30,17 @@ class Choice:
 
 
 def gain(simpler: Measured, dearer: Measured) -> float:
-    """How many times faster the dearer one is: the median of the ratios turn by turn, which noise moves least."""
-    return float(np.median(np.asarray(simpler.medians()) / np.asarray(dearer.medians())))
+    """How many times faster the dearer one is: the median of the ratios turn by turn.
+
+    Of each turn the fast fifth counts: what else runs on the machine can only add to a latency.
+    """
+    ratios = [np.percentile(one, QUIET) / np.percentile(other, QUIET) for one, other in pairs(simpler, dearer)]
+    return float(np.median(ratios))
+
+
+def pairs(simpler: Measured, dearer: Measured) -> Iterator[tuple[list[float], list[float]]]:
+    """The latencies of both, turn by turn."""
+    return zip(simpler.repeats, dearer.repeats, strict=True)
 
 
 def fastest(made: Sequence[Made], measured: Mapping[str, Measured]) -> Choice:

@@ -64,7 +64,7 @@ def is_sure(one: Candidate, kinds: Mapping[str, Kind], largest: Mapping[str, flo
         here, least = one.here[name], one.least[name]
         if here.shape != least.shape:
             return False
-        if kind == "class":
+        if kind in parity.DECIDING:
             axis = parity.class_axis(here.shape)
             wide = margin(here) > least_margin(here, largest[name], precision)
             if not wide or not (here.argmax(axis) == least.argmax(axis)).all():
@@ -80,7 +80,7 @@ def is_sure(one: Candidate, kinds: Mapping[str, Kind], largest: Mapping[str, flo
 def decision(one: Candidate, kinds: Mapping[str, Kind]) -> int:
     """The class the sample is of, by its first class output; 0 where there is none."""
     for name, kind in kinds.items():
-        if kind == "class":
+        if kind in parity.DECIDING:
             return int(one.here[name].argmax())
     return 0
 
@@ -154,5 +154,7 @@ def tolerances(
             if description.metric and name == judged and description.metric.name in ("mae", "rmse"):
                 value = max(value, description.metric.allowed_drop)
         close = 0.0 if kind == "discrete" else max(thresholds.CLOSE[precision] * largest[name], 1e-6)
-        found.append(Tolerance(output=name, kind="top1" if kind == "class" else "value", value=value, close=close))
+        found.append(
+            Tolerance(output=name, kind="top1" if kind in parity.DECIDING else "value", value=value, close=close)
+        )
     return found

@@ -69,8 +69,10 @@ def describe(profile: Profile) -> Machine:
     said = [f"affinity to {threads} of {len(os.sched_getaffinity(0))} processors and {counted(threads, 'thread')}"]
     if threads < profile.threads:
         said.append(f"the profile allows {profile.threads} threads, this process may use no more")
-    if instruction_set.limit(profile.instruction_set, here):
-        said.append(f"oneDNN's kernels held to {profile.instruction_set}, as at the site")
+    if profile.instruction_set != here and instruction_set.has(here, profile.instruction_set):
+        said.append(
+            f"the site's {profile.instruction_set} is less than this machine's {here}, so times there are longer"
+        )
     elif not instruction_set.has(here, profile.instruction_set):
         said.append(f"the site's {profile.instruction_set} is not on this machine, which has {here}")
     return Machine(

@@ -11,9 +11,13 @@ from nearedge.errors import GateError
 from nearedge.release.description import Description
 from nearedge.release.sections import OutputParity, Precision, Thresholds
 
-Kind = Literal["class", "value", "discrete"]
-"""class: scores along a class axis; value: numbers; discrete: integers or booleans, which are decisions already."""
+Kind = Literal["class", "probabilities", "value", "discrete"]
+"""class: scores along a class axis; probabilities: the same, adding up to one; value: numbers; discrete: integers or
+booleans, which are decisions already."""
+DECIDING: tuple[Kind, ...] = ("class", "probabilities")
 
+SAME_TOP1 = 0.99
+"""From here on top-1 agreement means that no decision may change but ties."""
 SMALL_NORM = 1e-3
 """Samples whose norm is below this share of the largest have no direction worth a cosine; max_relative judges them."""
 
@@ -68,7 +72,7 @@ class Difference:
         """Count the decisions that are the same."""
         if self.kind == "value":
             return
-        if self.kind == "class":
+        if self.kind in DECIDING:
             axis = class_axis(left.shape)
             left, right = left.argmax(axis), right.argmax(axis)
         self.same_top1 += int((left == right).sum())
@@ -120,10 +124,15 @@ def kind_of(description: Description, name: str, first: Array) -> Kind:
     judged = description.metric
     if judged and name == (judged.output or description.outputs[0].name):
         several = first.ndim > 0 and first.shape[class_axis(first.shape)] > 1
-        return "class" if judged.name in ("accuracy", "f1") and several else "value"
+        return scores(first) if judged.name in ("accuracy", "f1") and several else "value"
     if first.ndim == 2 and first.shape[-1] > 1 and (judged is None or is_probabilities(first)):
-        return "class"
+        return scores(first)
     return "value"
+
+
+def scores(first: Array) -> Kind:
+    """Which kind of scores these are."""
+    return "probabilities" if is_probabilities(first) else "class"
 
 
 def is_probabilities(values: Array) -> bool:
@@ -137,12 +146,14 @@ def is_probabilities(values: Array) -> bool:
 def faults(parity: OutputParity, limits: Thresholds, kind: Kind) -> list[str]:
     """What does not hold, each with the figure and the threshold.
 
-    Decisions count by themselves: how far apart two class numbers are means nothing.
+    Decisions count by themselves: how far apart two class numbers are means nothing. And where some of the decisions
+    may be others, the probabilities of such a sample go from one class to another: only the top-1 tells.
     """
     found = []
-    if kind != "discrete" and not parity.max_relative <= limits.max_relative:
+    decisions = kind == "discrete" or (kind == "probabilities" and limits.min_top1_agreement < SAME_TOP1)
+    if not decisions and not parity.max_relative <= limits.max_relative:
         found.append(f"max_relative {parity.max_relative:.3g} is over {limits.max_relative:g}")
-    if kind != "discrete" and not parity.cosine >= limits.min_cosine:
+    if not decisions and not parity.cosine >= limits.min_cosine:
         found.append(f"cosine {parity.cosine:.5g} is under {limits.min_cosine:g}")
     if parity.top1_agreement is not None and not parity.top1_agreement >= limits.min_top1_agreement:
         found.append(f"top1_agreement {parity.top1_agreement:.4g} is under {limits.min_top1_agreement:g}")

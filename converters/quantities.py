@@ -13,6 +13,11 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
 
+def share(value: float) -> str:
+    """A metric or a drop with four digits, and no minus before nothing."""
+    return f"{value:.4f}".replace("-0.0000", "0.0000")
+
+
 def counted(number: int, what: str) -> str:
     """`1 thread`, `2 threads`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from converters import report_html, report_markdown
 from converters.page import Bar, Bars, Block, Headline, Page, Table
-from converters.quantities import counted, megabytes, milliseconds
+from converters.quantities import counted, megabytes, milliseconds, share
 from nearedge.release import sections
 from nearedge.release.description import Description
 from nearedge.release.profile import Profile
@@ -126,7 +126,7 @@ def accuracy(deployed: VerificationSection | None) -> Headline:
     return Headline(
         metric.name.capitalize() if metric.name == "accuracy" else metric.name.upper(),
         f"{metric.source:.4f} → {metric.converted:.4f}",
-        f"source to deployed on {metric.rows} rows; drop {metric.drop:.4f}, allowed {metric.allowed_drop:g}",
+        f"source to deployed on {metric.rows} rows; drop {share(metric.drop)}, allowed {metric.allowed_drop:g}",
         good=metric.drop <= metric.allowed_drop,
     )
 
@@ -171,7 +171,7 @@ def candidate_row(one: Candidate) -> list[str]:
         one.precision,
         one.outcome,
         either(one.metric, "{:.4f}"),
-        either(one.drop, "{:.4f}"),
+        NOT_MEASURED if one.drop is None else share(one.drop),
         either(one.max_relative, "{:.2g}"),
         either(one.top1_agreement, "{:.2%}"),
         NOT_MEASURED if one.p50_ms is None else milliseconds(one.p50_ms),

@@ -20,6 +20,11 @@ from converters import telemetry
 
 Predict = Callable[[Mapping[str, Any]], object]
 
+FRAMEWORKS = {
+    "torchscript": "torch", "pt2": "torch", "onnx": "onnxruntime",
+    "savedmodel": "tensorflow", "frozen-pb": "tensorflow", "tflite": "tensorflow",
+}  # fmt: skip
+"""What runs a source of that format; an IR has none."""
 MOST_LATENCIES = 5000
 """A slice ends at so many; more would only lengthen the answer."""
 
@@ -90,7 +95,6 @@ def answer(predict: Predict, feeds: list[dict[str, Any]], path: str) -> None:
 def main() -> int:
     """Load, report, then obey until `quit` or the end of stdin."""
     spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    os.sched_setaffinity(0, spec["cores"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what frameworks print must not get between the answers
 
@@ -99,8 +103,8 @@ def main() -> int:
 
     feeds = rows_of(spec["feeds"])
     telemetry.off()
-    if spec["kind"] == "ir":
-        importlib.import_module("openvino")  # what is timed is the model's load, not Python's import
+    importlib.import_module(FRAMEWORKS.get(spec["format"], "openvino"))  # Python's import is not the model's load
+    os.sched_setaffinity(0, spec["cores"])
     began = time.perf_counter()
     predict = (load_ir if spec["kind"] == "ir" else load_original)(spec)
     loaded = time.perf_counter()

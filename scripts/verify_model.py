@@ -22,6 +22,7 @@ from converters import (
 )
 from converters.arrays import Array
 from converters.proof import Proof
+from converters.quantities import share
 from converters.thresholds import THRESHOLDS
 from converters.workspace import Work
 from nearedge.files import new_directory, sha256_file, write_bytes
@@ -135,7 +136,7 @@ def tell(found: Proof, precision: Precision, framework: str, evaluation: samples
     if found.metric:
         say(
             f"{found.metric.name} {found.metric.source:.4f} in {framework}, {found.metric.converted:.4f} as converted: "
-            f"drop {found.metric.drop:.4f}, allowed {found.metric.allowed_drop:g}"
+            f"drop {share(found.metric.drop)}, allowed {found.metric.allowed_drop:g}"
         )
 
 

@@ -56,6 +56,13 @@ def test_gain_is_judged_turn_by_turn():
     assert choose.gain(noisy, other) == 2.0
 
 
+def test_what_else_ran_on_the_machine_does_not_count():
+    calm, disturbed = [1.0] * 20, [1.0] * 8 + [40.0] * 12
+    simpler = Measured(1.0, 1.0, [calm, calm, disturbed])
+    dearer = Measured(1.0, 1.0, [disturbed, disturbed, calm])
+    assert choose.gain(simpler, dearer) == 1.0 and simpler.p50_ms() < dearer.p50_ms()
+
+
 def test_the_table_has_every_candidate():
     rows = choose.table(
         [made("f32"), made("fp16", "bad")], measured(f32=1.0), {"bf16": "no"}, {"f32": "a", "fp16": "b"}

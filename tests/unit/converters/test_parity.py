@@ -91,10 +91,12 @@ def describe(metric=None, output="y"):
 
 
 @pytest.mark.parametrize("metric,name,values,kind", [
-    ("accuracy", "y", [[2.0, 5.0]], "class"), ("f1", "y", [[0.3]], "value"), ("mae", "y", [[2.0, 5.0]], "value"),
+    ("accuracy", "y", [[2.0, 5.0]], "class"), ("accuracy", "y", [[0.5, 0.5]], "probabilities"),
+    ("f1", "y", [[0.3]], "value"), ("mae", "y", [[2.0, 5.0]], "value"),
     ("rmse", "y", [[0.5, 0.5]], "value"), ("accuracy", "y", [3], "discrete"), (None, "y", [True], "discrete"),
-    (None, "y", [[0.2, 0.8]], "class"), (None, "y", [[2.0, 5.0]], "class"), (None, "y", [[[2.0, 5.0]]], "value"),
-    ("mae", "z", [[2.0, 5.0]], "value"), ("mae", "z", [[0.2, 0.8]], "class"), (None, "y", 3.0, "value"),
+    (None, "y", [[0.2, 0.8]], "probabilities"), (None, "y", [[2.0, 5.0]], "class"),
+    (None, "y", [[[2.0, 5.0]]], "value"),
+    ("mae", "z", [[2.0, 5.0]], "value"), ("mae", "z", [[0.2, 0.8]], "probabilities"), (None, "y", 3.0, "value"),
 ])  # fmt: skip
 def test_kinds(metric, name, values, kind):
     assert parity.kind_of(describe(metric), name, np.asarray(values)) == kind
@@ -141,6 +143,20 @@ def test_decisions_are_judged_by_their_share_alone():
     assert found.top1_agreement == 0.97
     assert parity.faults(found, THRESHOLDS["f32"], "discrete") == ["top1_agreement 0.97 is under 0.99"]
     assert not parity.faults(found, THRESHOLDS["int8"], "discrete")
+
+
+def test_probabilities_of_a_sample_that_may_go_to_another_class_are_judged_by_top1():
+    source = np.tile([[[0.51, 0.49]]], (100, 1, 1))
+    other = source.copy()
+    other[:3] = [[0.0, 1.0]]
+    found = difference(source, other, "probabilities")
+    assert not parity.faults(found, THRESHOLDS["int8"], "probabilities")
+    assert len(parity.faults(found, THRESHOLDS["fp16"], "probabilities")) == 3
+    assert len(parity.faults(found, THRESHOLDS["int8"], "class")) == 2
+    other[:6] = [[0.0, 1.0]]
+    assert parity.faults(difference(source, other, "probabilities"), THRESHOLDS["int8"], "probabilities") == [
+        "top1_agreement 0.94 is under 0.95"
+    ]
 
 
 def test_thresholds_loosen_with_precision():

@@ -26,7 +26,7 @@ def prove(release, xml=None, described=None):
 def test_a_right_conversion_holds(digits_release):
     found = prove(digits_release)
     found.gate(THRESHOLDS["f32"], "f32")
-    assert found.kinds == {"logits": "class", "probabilities": "class"}
+    assert found.kinds == {"logits": "class", "probabilities": "probabilities"}
     assert found.metric.source > 0.95 and found.metric.drop == 0.0 and found.metric.rows == 300
     assert 0 < found.largest() < 1e-5 and not found.faults(THRESHOLDS["f32"])
 
@@ -104,6 +104,7 @@ def wrong_scale(release):
 
 
 def lost_bias(release):
+    """As small as rounding to bf16: what stage f32 is there for."""
     model = right(release)
     bias = [
         op for op in model.get_ordered_ops()
@@ -124,12 +125,9 @@ def test_a_wrong_conversion_is_caught(release, tmp_path, damage):
     xml = tmp_path / "wrong.xml"
     openvino.save_model(damage(release), xml, compress_to_fp16=False)
     found = prove(release, xml)
-    for precision in ("f32", "fp16", "bf16"):
+    for precision in ("f32", "fp16") if damage is lost_bias else ("f32", "fp16", "bf16", "int8"):
         with pytest.raises(GateError):
             found.gate(THRESHOLDS[precision], precision)
-    if damage is not lost_bias:
-        with pytest.raises(GateError):
-            found.gate(THRESHOLDS["int8"], "int8")
 
 
 @pytest.mark.parametrize("shift", ["row", "class"])

@@ -21,3 +21,8 @@ def test_megabytes(size, text):
 @pytest.mark.parametrize("number,text", [(0, "0 threads"), (1, "1 thread"), (2, "2 threads")])
 def test_counted(number, text):
     assert quantities.counted(number, "thread") == text
+
+
+@pytest.mark.parametrize("value,text", [(0.97222, "0.9722"), (-1e-9, "0.0000"), (-0.01, "-0.0100"), (0.0, "0.0000")])
+def test_share(value, text):
+    assert quantities.share(value) == text
