@@ -144,7 +144,7 @@ class Repository:
 
     def add(self, blob: oci.Descriptor, body: Body, mount: str = "") -> int:
         """Send a blob unless it is there or can be mounted from the repository `mount`."""
-        return self.uploads.persist(lambda: self.has(blob), lambda: self.uploads.blob(blob, body, mount))
+        return self.uploads.persist(blob.size, lambda: self.has(blob), lambda: self.uploads.blob(blob, body, mount))
 
     def publish(self, manifest: oci.Manifest, tag: str) -> int:
         """Put the manifest under `tag`, or under its digest where `tag` is empty; 0 where it is there already."""
@@ -154,4 +154,4 @@ class Repository:
             found = self.document(which)
             return found is not None and found[0] == manifest.content
 
-        return self.uploads.persist(there, lambda: self.uploads.manifest(manifest, which))
+        return self.uploads.persist(manifest.descriptor.size, there, lambda: self.uploads.manifest(manifest, which))

@@ -41,15 +41,15 @@ class Uploads:
         self.path = f"/v2/{name}"
         self.scope = f"repository:{name}:pull,push"
 
-    def persist(self, there: Callable[[], bool], attempt: Callable[[], int]) -> int:
-        """Try until it is there, with backoff between passing faults; the bytes that the attempt sent, 0 without one.
+    def persist(self, size: int, there: Callable[[], bool], attempt: Callable[[], int]) -> int:
+        """Try until it is there, with backoff between passing faults; the bytes that were sent, 0 without an attempt.
 
         An answer may be lost on the way back, so before each attempt it is asked whether the last one worked.
         """
         wait_s = FIRST_WAIT_S
         for number in range(1, ATTEMPTS + 1):
             if there():
-                return 0
+                return 0 if number == 1 else size
             try:
                 return attempt()
             except PassingError as fault:

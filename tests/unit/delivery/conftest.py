@@ -100,6 +100,7 @@ class Server:
     host: str
     requests: list[Request]
     respond: Callable[[Request], Answer]
+    hang_up: Callable[[str], bool] = lambda _method: False  # asked before the body is read
 
     def asked(self, method: str) -> list[Request]:
         """The requests of one method."""
@@ -116,6 +117,10 @@ def serve():
             protocol_version = "HTTP/1.1"
 
             def handle_any(self) -> None:
+                if server.hang_up(self.command):
+                    self.rfile.read(1000)
+                    self.close_connection = True
+                    return
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = Request(self.command, self.path, dict(self.headers.items()), body)
                 server.requests.append(request)

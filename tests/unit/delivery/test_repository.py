@@ -389,6 +389,46 @@ def test_an_upload_begins_anew_after_passing_faults(serve, answer):
     assert [len(request.body) for request in server.asked("PUT")] == [len(BIG)] * 4
 
 
+@pytest.mark.parametrize("times", [1, 3, 100])
+def test_a_connection_cut_in_the_middle_of_an_upload(serve, answer, times):
+    server = serve(uploads(answer, []))
+    cuts = []
+
+    def hang_up(method):
+        if method == "PUT" and len(cuts) < times:
+            cuts.append(method)
+            return True
+        return False
+
+    server.hang_up = hang_up
+    store = repo(server.host)
+    if times < upload.ATTEMPTS:
+        assert store.add_bytes(blob(BIG), BIG) == len(BIG)
+        assert store.has(blob(BIG))
+        assert [request.body for request in server.asked("PUT")] == [BIG]
+    else:
+        with pytest.raises(OutsideError, match="retry"):
+            store.add_bytes(blob(BIG), BIG)
+        assert not store.has(blob(BIG))
+    assert len(cuts) == min(times, upload.ATTEMPTS)
+
+
+def test_an_upload_whose_answer_was_lost_is_not_sent_again(serve, answer):
+    store_of = uploads(answer, [])
+    lost = []
+
+    def respond(request):
+        found = store_of(request)
+        if request.method == "PUT" and not lost:
+            lost.append(request)
+            return answer(502)
+        return found
+
+    server = serve(respond)
+    assert repo(server.host).add_bytes(blob(b"abc"), b"abc") == 3
+    assert len(server.asked("PUT")) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
