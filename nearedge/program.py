@@ -7,7 +7,9 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +73,8 @@ def guarded(name: str, action: Callable[[], int | None]) -> int:
     """Run `action`; turn what it raises into one line on stderr and the documented exit status."""
     logging.captureWarnings(True)
     os.umask(0o022)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped step cleans up as an interrupted one does
     try:
         return action() or 0
     except errors.NearedgeError as error:

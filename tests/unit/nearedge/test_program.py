@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,23 @@ def test_values() -> None:
     assert not program.boolean("false")
     with pytest.raises(argparse.ArgumentTypeError, match="neither"):
         program.boolean("yes")
+
+
+def test_sigterm_cleans_up_as_an_interrupt_does(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from nearedge import files, program\n"
+        "def action():\n"
+        "    with files.new_directory(pathlib.Path(sys.argv[1]) / 'ir') as folder:\n"
+        "        print('ready', flush=True); time.sleep(60)\n"
+        "sys.exit(program.guarded('x', action))"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.terminate()
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert said == b"nearedge x: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
