@@ -16,6 +16,8 @@ from nearedge.runner.durations import readable
 from nearedge.runner.substitution import Value
 
 LAST_LINES = 12
+# Bytes of a log that are read for each line shown.
+MOST_READ = 4096
 WIDEST_VALUE = 100
 # How our own programs begin their one-line errors.
 ERROR_PREFIX = "nearedge "
@@ -25,7 +27,7 @@ def tail(log: Path, count: int = LAST_LINES) -> list[str]:
     """The last lines of a log that hold something; none where it is not there."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 64 * 1024))
+            file.seek(max(0, log.stat().st_size - MOST_READ * count))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
@@ -57,9 +59,10 @@ class Display:
         """Write to stderr; `quiet` shows failures only."""
         self.quiet = quiet
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        self.since: dict[str, tuple[float, str]] = {}
+        self.since: dict[str, tuple[float, str, Path | None]] = {}
         self.width = 0
         self.without_effect = 0
+        self.spinner = Spinner("dots")
         self.folder = Path()
         self.live: Live | None = None
 
@@ -78,10 +81,14 @@ class Display:
             self.live.stop()
 
     def running(self) -> Table:
-        """The Tasks that run now, each with a spinner, its step and the time since it began."""
+        """The Tasks that run now: a spinner, the step, the time since the Task began, the last line that it printed."""
         table = Table.grid(padding=(0, 1))
-        for label, (since, step) in list(self.since.items()):
-            table.add_row(Spinner("dots"), Text(label), Text(step, style="dim"), readable(time.monotonic() - since))
+        for _ in range(5):
+            table.add_column(no_wrap=True, overflow="ellipsis")
+        for label, (since, step, log) in list(self.since.items()):
+            last = tail(log, 1) if log is not None else []
+            told = Text(last[0] if last else "", style="dim")
+            table.add_row(self.spinner, Text(label), Text(step, style="dim"), readable(time.monotonic() - since), told)
         return table
 
     def __call__(self, event: events.Event) -> None:
@@ -131,14 +138,14 @@ class Display:
 
     def task_started(self, event: events.TaskStarted) -> None:
         """On a terminal the spinner shows it."""
-        self.since[event.label] = (time.monotonic(), "")
+        self.since[event.label] = (time.monotonic(), "", None)
         if self.live is None and event.attempt == 0:
             self.line(f"▶ {event.label}")
 
     def step_started(self, event: events.StepStarted) -> None:
         """The spinner names the step."""
-        since, _ = self.since.get(event.label, (time.monotonic(), ""))
-        self.since[event.label] = (since, event.step)
+        since, _, _ = self.since.get(event.label, (time.monotonic(), "", None))
+        self.since[event.label] = (since, event.step, event.log)
 
     def sidecar_started(self, event: events.SidecarStarted) -> None:
         """What a sidecar runs on is worth a line."""

@@ -98,12 +98,14 @@ def test_quiet():
     assert "✔" not in text
 
 
-def test_a_terminal_shows_what_runs():
+def test_a_terminal_shows_what_runs(tmp_path):
+    (tmp_path / "log").write_text("epoch 1\nepoch 2\n")
     text, rows = shown(
-        STARTED, events.TaskStarted("a", 0), events.StepStarted("a", "convert", Path("/x")), terminal=True
+        STARTED, events.TaskStarted("a", 0), events.StepStarted("a", "convert", tmp_path / "log"), terminal=True
     )
     assert rows == 1
     assert "convert" in text
+    assert "epoch 2" in text
     assert "▶" not in text
 
 

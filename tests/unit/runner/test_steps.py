@@ -237,3 +237,48 @@ def test_results_of_another_type(kind, text):
 
 def test_strings_are_taken_as_they_are():
     assert results.typed(Result("r", "string", None), "a\n") == "a\n"
+
+
+FOREIGN = """
+apiVersion: tekton.dev/v1
+kind: TaskRun
+metadata: {name: foreign}
+spec:
+  taskSpec:
+    workspaces: [{name: w}]
+    results: [{name: r}]
+    stepTemplate: {image: IMAGE, env: [{name: HOME, value: /tekton/home}]}
+    steps:
+      - name: command
+        command: [PYTHON, -c]
+        args:
+          - |
+            import os
+            open("$(workspaces.w.path)/made", "w").write(os.environ["HOME"] + " " + os.getcwd())
+            open("$(results.r.path)", "w").write("from a container")
+      - name: script
+        workingDir: $(workspaces.w.path)
+        script: |
+          #!PYTHON
+          import os, sys
+          print(open("made").read(), "NOT_FOR_STEPS" in os.environ)
+          sys.exit(3)
+"""
+
+
+@pytest.mark.images
+def test_steps_of_foreign_images_run_with_podman(lab, request, workspace, python_tar, tmp_path, monkeypatch):
+    request.getfixturevalue("with_podman")
+    monkeypatch.setenv("NOT_FOR_STEPS", "x")
+    image = podman.pull(f"oci:{workspace}/image:foreign")
+    (tmp_path / "space").mkdir()
+    try:
+        text = FOREIGN.replace("IMAGE", image).replace("PYTHON", python_tar[1])
+        result = lab.run(text, on_host=False, workspaces={"w": str(tmp_path / "space")})
+    finally:
+        podman.podman("rmi", "--force", image, timeout_s=60)
+    assert result.exit_status == 3, lab.log(result, "foreign", "command")
+    assert result.tasks["foreign"].results == ({"r": "from a container"},)
+    home, cwd, inherited = lab.log(result, "foreign", "script").split()
+    assert home.startswith(str(result.folder))
+    assert (cwd, inherited) == ("/srv", "False")
