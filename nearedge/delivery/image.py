@@ -82,17 +82,17 @@ def open_base(store: StoreOf, which: str) -> Base:
     manifest = store.resolve(which)
     where = f"{store.where}: {which}"
     if manifest.config.media_type not in (oci.CONFIG, oci.DOCKER_CONFIG):
-        raise UnsupportedError(f"{where}: is an artifact, not an image ({manifest.config.media_type[:80]})")
+        raise UnsupportedError(f"{where}: is an artifact, not an image ({oci.shown(manifest.config.media_type)})")
     config = oci.decode(store.read(manifest.config, CONFIG_LIMIT), f"{where}: config")
     platform = (config.get("os"), config.get("architecture"))
     if platform != (oci.OS, oci.ARCHITECTURE):
         raise UnsupportedError(
-            f"{where}: is for {platform[0]}/{platform[1]}; nearedge needs {oci.OS}/{oci.ARCHITECTURE}"
+            f"{where}: is for {oci.shown('/'.join(map(str, platform)))}; nearedge needs {oci.OS}/{oci.ARCHITECTURE}"
         )
     for layer in manifest.layers:
         if layer.media_type not in oci.OCI_LAYERS:
             raise UnsupportedError(
-                f"{where}: has a layer of type {layer.media_type[:80]}, which cannot be carried over"
+                f"{where}: has a layer of type {oci.shown(layer.media_type)}, which cannot be carried over"
             )
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None

@@ -96,7 +96,8 @@ class Layout:
         """As `find`; OutsideError that names the tags there are where there is none."""
         found = self.find(which)
         if found is None:
-            raise OutsideError(f"{self.where}: holds no {which!r}; it holds {', '.join(self.tags()) or 'no tags'}")
+            tags = ", ".join(map(oci.shown, self.tags()[:20]))
+            raise OutsideError(f"{self.where}: holds no {which!r}; it holds {tags or 'no tags'}")
         return found
 
     def tags(self) -> list[str]:

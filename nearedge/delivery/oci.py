@@ -103,8 +103,13 @@ def descriptor(value: object, where: str) -> Descriptor:
     if not isinstance(media_type, str) or len(media_type) > 255:
         raise OutsideError(f"{where}: has no media type; the manifest is damaged")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 50:
-        raise OutsideError(f"{where}: {str(size)[:40]!r} is no size; the manifest is damaged")
+        raise OutsideError(f"{where}: {shown(size)} is no size; the manifest is damaged")
     return Descriptor(media_type, digests.require(value.get("digest"), where), size, texts(value.get("annotations")))
+
+
+def shown(value: object) -> str:
+    """What somebody else wrote, short and quoted, so that a message stays one harmless line."""
+    return repr(str(value)[:60])
 
 
 def texts(value: object) -> dict[str, str]:
@@ -127,10 +132,11 @@ def manifest(content: bytes, where: str, said: str = "") -> Manifest:
     """The manifest in `content`. Raises OutsideError where it is damaged, UnsupportedError for an older schema."""
     document = decode(content, where)
     if document.get("schemaVersion") != 2:
-        raise UnsupportedError(f"{where}: schemaVersion {str(document.get('schemaVersion'))[:20]}; only 2 is supported")
+        said_version = shown(document.get("schemaVersion"))
+        raise UnsupportedError(f"{where}: schemaVersion {said_version}; only 2 is supported")
     kind = media_type(document, said)
     if kind not in MANIFESTS:
-        raise UnsupportedError(f"{where}: is a {kind[:100]!r}, not an image manifest")
+        raise UnsupportedError(f"{where}: is a {shown(kind)}, not an image manifest")
     layers = listed(document, "layers", where)
     own = Descriptor(kind, digests.of_bytes(content), len(content))
     return Manifest(
@@ -160,7 +166,7 @@ def for_platform(document: Mapping[str, Any], where: str) -> Descriptor:
         system, architecture = found.get("os", OS), found.get("architecture", ARCHITECTURE)
         if (system, architecture) == (OS, ARCHITECTURE):
             return descriptor(value, f"{where}: manifest {number}")
-        seen.append(f"{system}/{architecture}"[:40])
+        seen.append(shown(f"{system}/{architecture}"))
     raise UnsupportedError(
         f"{where}: is for {', '.join(seen[:8]) or 'no platform'}; nearedge needs {OS}/{ARCHITECTURE}"
     )

@@ -118,7 +118,7 @@ class Uploads:
         told = response.headers.get("Docker-Content-Digest", "")
         if told and told != own.digest:
             raise OutsideError(
-                f"{self.registry.host}/{self.name}: took {which} as {told}, not {own.digest}; push again"
+                f"{self.registry.host}/{self.name}: took {which} as {oci.shown(told)}, not {own.digest}; push again"
             )
         return own.size
 

@@ -152,8 +152,8 @@ def test_docker_types_become_ocis(files, layout, tmp_path, scratch):
 @pytest.mark.parametrize(
     ("settings", "kind", "said"),
     [
-        ({"architecture": "arm64"}, UnsupportedError, "is for linux/arm64"),
-        ({"os": "windows"}, UnsupportedError, "is for windows/amd64"),
+        ({"architecture": "arm64"}, UnsupportedError, "is for .linux/arm64"),
+        ({"os": "windows"}, UnsupportedError, "is for .windows/amd64"),
         ({"rootfs": {"type": "layers", "diff_ids": []}}, InputError, "do not name the same layers"),
         ({"rootfs": {"type": "layers", "diff_ids": ["x"]}}, InputError, "do not name the same layers"),
         ({"rootfs": None}, InputError, "do not name the same layers"),

@@ -28,7 +28,7 @@ def test_a_manifest_is_read_with_its_own_digest():
         (b"[" * 100_000, OutsideError, "no JSON"),
         (b"[]", OutsideError, "no JSON object"),
         (b" " * (oci.LARGEST_DOCUMENT + 1), OutsideError, "larger than 4 MiB"),
-        (document(schemaVersion=1), UnsupportedError, "schemaVersion 1"),
+        (document(schemaVersion=1), UnsupportedError, "schemaVersion '1'"),
         (document(mediaType="text/html"), UnsupportedError, "not an image manifest"),
         (document(config=None), OutsideError, "config: is no descriptor"),
         (document(layers={}), OutsideError, "layers is no list"),

@@ -336,7 +336,7 @@ MANIFEST = a_manifest()
         ("1", b"<html>", {}, OutsideError, "no JSON"),
         ("1", MANIFEST.content, {"Docker-Content-Digest": "sha256:" + "0" * 64}, OutsideError, "not match its digest"),
         ("sha256:" + "0" * 64, MANIFEST.content, {}, OutsideError, "not match its digest"),
-        ("1", b'{"schemaVersion": 1, "fsLayers": []}', {}, UnsupportedError, "schemaVersion 1"),
+        ("1", b'{"schemaVersion": 1, "fsLayers": []}', {}, UnsupportedError, "schemaVersion '1'"),
         ("1", b'{"schemaVersion": 2, "manifests": []}', {}, UnsupportedError, "no platform"),
     ],
 )
@@ -454,7 +454,7 @@ def test_an_upload_without_a_location(serve, answer):
 def test_a_registry_that_makes_another_manifest_of_ours(serve, answer):
     other = {"Docker-Content-Digest": "sha256:" + "0" * 64}
     server = serve(lambda request: answer(201, headers=other) if request.method == "PUT" else answer(404))
-    with pytest.raises(OutsideError, match="took 1 as sha256:000"):
+    with pytest.raises(OutsideError, match="took 1 as 'sha256:000"):
         repo(server.host, plain_http=True).publish(MANIFEST, "1")
 
 

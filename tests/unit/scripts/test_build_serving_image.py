@@ -221,7 +221,7 @@ def test_what_was_not_proven_is_not_built(workspace, capsys, damage, status, sai
         (options(target="oci:/tmp/out:1"), 1, "relative to the workspace"),
         (options(target="oci:source:1"), 1, "holds files that are no OCI layout"),
         (options(target=f"oci:image:1@sha256:{'0' * 64}"), 1, "name the target by tag"),
-        (options(base="oci:base:none"), 4, "holds no 'none'; it holds 1"),
+        (options(base="oci:base:none"), 4, "holds no 'none'; it holds '1'"),
         (options(base="oci:nowhere:1"), 1, "is no OCI layout"),
         (options(base="nearedge/runtime:0.1.0"), 1, "names no registry"),
         (options(base="127.0.0.1:1/nearedge/runtime:0.1.0"), 4, "127.0.0.1:1: connection refused"),
