@@ -90,7 +90,10 @@ def serve(dataplane: DataPlane) -> bool:
     listener = listen(dataplane.settings)
     host, port = listener.getsockname()[:2]
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    server = Server(dataplane)
+    for sig in (signal.SIGTERM, signal.SIGINT):  # uvicorn would do so a moment later, and undo it a moment too early
+        signal.signal(sig, server.handle_exit)
     event(logging.INFO, "listening", host=host, port=port, models=len(dataplane.repository.entries()))
-    asyncio.run(Server(dataplane).run_on(listener))
+    asyncio.run(server.run_on(listener))
     event(logging.INFO, "ended")
     return dataplane.close()
