@@ -3,6 +3,7 @@
 Events are told on the calling thread; `Interrupts` hands Ctrl-C to the run that goes on.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nearedge.runner import resume, store
 from nearedge.runner.crew import PARALLEL
 from nearedge.runner.events import OnEvent
 from nearedge.runner.plan import Plan
+from nearedge.runner.process import end_strays
 from nearedge.runner.schedule import Engine
 from nearedge.runner.verdict import RunResult
 
@@ -40,6 +42,9 @@ def start(
         if there and not again:
             raise InputError(f"run {plan.name}: is there already; give another --name, or --resume {plan.name}")
         past = resume.Past.read(folder) if there else None
+        if there:
+            end_strays(folder.path / "work")
+            shutil.rmtree(folder.path / "work", ignore_errors=True)
         if asked is not None:
             folder.write_request(asked)
         engine = Engine(plan, folder, on_event, parallel)

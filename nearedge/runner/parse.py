@@ -7,7 +7,7 @@ from nearedge.errors import InputError, UnsupportedError
 from nearedge.runner import durations
 from nearedge.runner.fields import Document
 from nearedge.runner.model import Binding, Matrix, Param, Pipeline, PipelineTask, Result, Task, When, Workspace
-from nearedge.runner.substitution import Value
+from nearedge.runner.substitution import Value, references
 
 TYPES = ("string", "array", "object")
 MOST_COMBINATIONS = 256
@@ -50,6 +50,8 @@ def params(items: Sequence[Document], where: str) -> tuple[Param, ...]:
         path = f"{where}[{item['name']}]"
         default = item.get("default")
         kind = declared_type(item, default, path)
+        if list(references(default)):
+            raise UnsupportedError(f"{path}.default: the local runner takes no reference in a default")
         if default is not None and type_of(default) != kind:
             raise InputError(f"{path}.default: is of type {type_of(default)}, the param of type {kind}")
         enum = tuple(item.get("enum") or ())

@@ -82,6 +82,14 @@ class Running:
         return list(found.values())
 
 
+def end_strays(work: Path) -> None:
+    """Kill what a runner that was itself killed left running: processes whose TMPDIR lies in the folder `work`."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if Path(process.environ().get("TMPDIR", "/")).is_relative_to(work):
+                process.kill()
+
+
 def alive(process: psutil.Process) -> bool:
     """Whether a process still runs; one that only waits to be reaped by its parent does not."""
     try:

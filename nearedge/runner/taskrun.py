@@ -125,7 +125,7 @@ def run_step(
         running = backend.start(container, attempt.on_host)
     except OSError as error:
         finish(status, NOT_STARTED, "Error")
-        program = container.command[0] if container.command else container.image
+        program = error.filename or (container.command[0] if container.command else container.image)
         fault = f"step {step['name']}: cannot start {program}: {(error.strerror or str(error)).lower()}"
         raise StepError("Failed", fault, NOT_STARTED) from error
     wait(running, attempt, status, deadline, own)

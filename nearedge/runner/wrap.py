@@ -37,12 +37,13 @@ def title(document: Document) -> str:
 
 
 def with_folders(document: Document, given: Mapping[str, str]) -> Document:
-    """The run without the bindings that the command line replaces, so that a claim or a secret can be a folder here."""
+    """The run with empty folders for the bindings that the command line replaces, so that a claim can be one."""
     changed = copy.deepcopy(document)
     items = changed["spec"].get("workspaces")
     if isinstance(items, list):
         changed["spec"]["workspaces"] = [
-            item for item in items if not (isinstance(item, dict) and item.get("name") in given)
+            {"name": item["name"], "emptyDir": {}} if isinstance(item, dict) and item.get("name") in given else item
+            for item in items
         ]
     return changed
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.pipelines.lab import pipeline, shell
@@ -135,25 +136,37 @@ def busy(nearedge, manifest, tmp_path):
     file = manifest(pipeline(shell("long", f"echo $$$$ > {ready}.new; mv {ready}.new {ready}; sleep 120")))
     process = nearedge("run", "-f", file, "--on-host", "--name", "busy", start=True)
     wait_for(ready)
-    yield process, file
+    yield process, file, int(ready.read_text())
     process.kill()
     process.communicate(timeout=10)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(int(ready.read_text()), signal.SIGKILL)
 
 
-def test_the_same_run_twice_at_once_and_a_lost_one(nearedge, busy):
-    process, file = busy
+def test_the_same_run_twice_at_once_and_a_lost_one(nearedge, busy, tmp_path):
+    process, file, step = busy
     second = nearedge("run", "-f", file, "--on-host", "--name", "busy")
     assert second.returncode == 1
     assert second.stderr == "nearedge run: run busy: is running already; wait for it, or give another --name\n"
     assert json.loads(nearedge("runs", "--json").stdout)[0]["reason"] == "Running"
+    assert running(step)
     following = nearedge("logs", "busy", "--follow", start=True)
     process.kill()
     process.wait(timeout=10)
     following.communicate(timeout=30)
     assert following.returncode == 0
     assert json.loads(nearedge("runs", "--json").stdout)[0]["reason"] == "Lost"
+    (tmp_path / file).write_text((tmp_path / file).read_text().replace("sleep 120", "true"))
+    assert nearedge("run", "--resume", "busy").returncode == 0
+    assert not running(step)  # the resumed run ended what the killed one had left
+
+
+def running(pid):
+    """Whether a process runs; one that nobody has reaped yet does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(path):

@@ -166,6 +166,11 @@ def test_bad_finally_and_results(tmp_path, more, message):
 
 
 UNSUPPORTED = [
+    (
+        "[{name: a, taskSpec: {params: [{name: x, default: $(params.y)}],"
+        " steps: [{name: s, image: i, command: [x]}]}}]",
+        r"params\[x\].default: the local runner takes no reference",
+    ),
     ("[{name: a, pipelineRef: {name: q}}]", r"tasks\[a\].pipelineRef: the local runner does not support"),
     ("[{name: a, taskRef: {name: t, kind: ClusterTask}}]", "runs no ClusterTask"),
     ("[{name: a, taskRef: {name: t, apiVersion: x.dev/v1}}]", "runs no custom tasks"),
@@ -255,6 +260,14 @@ def test_a_claim_is_refused_unless_a_folder_takes_its_place(tmp_path):
     with pytest.raises(UnsupportedError, match=r"PipelineRun r.spec.workspaces\[space\].persistentVolumeClaim"):
         planned(tmp_path, TASK, GOOD, run, workspaces={})
     (plan,) = planned(tmp_path, TASK, GOOD, run)
+    assert plan.sources["space"].folder == tmp_path
+
+
+def test_a_claim_that_an_embedded_pipeline_only_uses_can_be_a_folder(tmp_path):
+    step = "{name: s, image: i, command: [ls, $(workspaces.space.path)]}"
+    spec = f"{{tasks: [{{name: a, taskSpec: {{steps: [{step}]}}}}]}}"
+    run = run_of(f"{{pipelineSpec: {spec}, workspaces: [{{name: space, persistentVolumeClaim: {{claimName: c}}}}]}}")
+    (plan,) = planned(tmp_path, run)
     assert plan.sources["space"].folder == tmp_path
 
 
