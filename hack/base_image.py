@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from nearedge.errors import MachineError, OutsideError
@@ -66,6 +67,27 @@ def configure(folder: Path) -> dict[str, str]:
     if "CONTAINERS_CONF" not in os.environ:
         named["CONTAINERS_CONF"] = str(folder / "containers.conf")
     return named
+
+
+@contextmanager
+def own_store() -> Iterator[dict[str, str]]:
+    """`configure` with a store of this process' own under the cache folder, removed at the end."""
+    for left in cache().glob("store-*"):
+        if not Path("/proc", left.name.partition("-")[2]).exists():
+            remove_store(left)
+    folder = cache() / f"store-{os.getpid()}"
+    try:
+        yield configure(folder)
+    finally:
+        remove_store(folder)
+
+
+def remove_store(folder: Path) -> None:
+    """Remove a store with its mounts: the overlay driver leaves one on its own folder."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in sorted((one for one in mounts if Path(one).is_relative_to(folder)), reverse=True):
+        subprocess.run(["umount", place], check=False, capture_output=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def mirror() -> str:

@@ -55,8 +55,8 @@ def machine():
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (.ci/run installs them)")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in base_image.configure(base_image.cache()).items():
+    with pytest.MonkeyPatch.context() as patch, base_image.own_store() as variables:
+        for name, value in variables.items():
             patch.setenv(name, value)
         podman.why_not.cache_clear()
         if (reason := podman.why_not()) is not None:
@@ -114,9 +114,7 @@ def images(registry, base, tmp_path_factory):
     assert done.returncode == 0, done.stderr[-4000:]
     printed = json.loads(done.stdout)
     assert json.loads((home / "images.json").read_text()) == printed
-    yield Images(printed, time.monotonic() - began, (*CANARIES, str(home), *local_folders()))
-    for reference in printed.values():
-        podman.podman("rmi", "--force", reference.partition("@")[0], timeout_s=120)
+    return Images(printed, time.monotonic() - began, (*CANARIES, str(home), *local_folders()))
 
 
 def local_folders():

@@ -205,8 +205,8 @@ def with_podman():
     """Podman configured for a small machine; skips where it cannot run a container all the same."""
     if shutil.which("podman") is None:
         pytest.skip("podman is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in base_image.configure(base_image.cache()).items():
+    with pytest.MonkeyPatch.context() as patch, base_image.own_store() as variables:
+        for name, value in variables.items():
             patch.setenv(name, value)
         podman.why_not.cache_clear()
         if (reason := podman.why_not()) is not None:
