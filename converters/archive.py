@@ -14,6 +14,8 @@ from nearedge.errors import InputError, NearedgeError, UnsupportedError
 from nearedge.release.sections import Format
 
 READ_AT_MOST = 16 << 20
+MOST_EXPANSION = 100
+"""Times its own size that an archive may expand to; PyTorch stores, and zlib cannot do more than 1000 times."""
 PICKLES_OF_OLD_FORMAT = 5
 WEIGHT_MODULES = ("torch", "torch._utils", "torch.storage", "torch._tensor", "torch.serialization", "collections")
 WEIGHT_NAMES = ("torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.Size", "torch.device")
@@ -31,6 +33,9 @@ def recognise(path: Path) -> Format:
 
 def _by_entries(path: Path, archive: zipfile.ZipFile) -> Format:
     """The format, by the names of the entries below the folder that they share."""
+    expanded = sum(entry.file_size for entry in archive.infolist())
+    if expanded > MOST_EXPANSION * path.stat().st_size:
+        raise InputError(f"{path}: expands to {expanded >> 20} MiB, more than a model's archive does; save it again")
     entries = {below(name): name for name in archive.namelist()}
     if "constants.pkl" in entries and any(name.startswith("code/") for name in entries):
         return "torchscript"

@@ -75,6 +75,13 @@ def zipped(path, **entries):
             archive.writestr(name.replace("__", "/"), content)
 
 
+def bomb(path):
+    """A small archive that would fill the memory."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/models/model.json", b"0" * (32 << 20))
+
+
 SAFETENSORS = b"\x10\0\0\0\0\0\0\0" + b'{"__metadata__":' + b"\0" * 8
 BAD = {
     "missing": (lambda _: None, InputError, "no such file"),
@@ -105,6 +112,7 @@ BAD = {
     "arrays": (lambda p: zipped(p, **{"x.npy": b"1"}), InputError, "holds no model"),
     "old pt2": (lambda p: zipped(p, **{"serialized_exported_program.json": b"{}"}), UnsupportedError, "2.7"),
     "package": (lambda p: zipped(p, **{"m__archive_format": b"pkg"}), UnsupportedError, "torch.export.save"),
+    "bomb": (bomb, InputError, "expands to 32 MiB"),
     "truncated zip": (lambda p: p.write_bytes(b"PK\x03\x04" + b"\0" * 40), InputError, "truncated"),
 }
 
