@@ -11,7 +11,7 @@ from converters.openvino_source import shape_of, signature_of
 from converters.refusal import essence, explained
 from converters.signature import match_inputs, match_outputs
 from nearedge.errors import MachineError, UnsupportedError
-from nearedge.release.description import Description, Input
+from nearedge.release.description import Description, Input, Preprocessing
 from nearedge.release.sections import Format, TensorSpec
 
 XML, BIN = "model.xml", "model.bin"
@@ -104,18 +104,15 @@ def _folded(model: Any, path: Path, description: Description) -> Any:  # noqa: A
     steps = PrePostProcessor(model)
     for one in description.inputs:
         if one.preprocessing is not None:
-            _fold(steps.input(one.name), one)
+            _fold(steps.input(one.name), one, one.preprocessing)
     with explained(path, "OpenVINO cannot fold in the preprocessing of model.yaml"):
         return steps.build()
 
 
-def _fold(steps: Any, one: Input) -> None:  # noqa: ANN401  # openvino.preprocess.InputInfo
+def _fold(steps: Any, one: Input, given: Preprocessing) -> None:  # noqa: ANN401  # openvino.preprocess.InputInfo
     """The steps of one input, in float32 (float64 for FP64) as `sources.preprocess` does it."""
     import openvino as ov
 
-    given = one.preprocessing
-    if given is None:
-        return
     steps.tensor().set_element_type(getattr(ov.Type, TO_OPENVINO[one.dtype]))
     if one.layout is not None:
         steps.tensor().set_layout(ov.Layout(one.layout))

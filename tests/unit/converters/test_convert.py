@@ -9,10 +9,11 @@ import sys
 import warnings
 from importlib import resources
 
+import numpy as np
 import pytest
 import yaml
 
-from converters import convert, formats
+from converters import convert, exported, formats, sources
 from nearedge.errors import InputError, MachineError, UnsupportedError
 from nearedge.release.description import parse
 from tests.models import FORMS, described, onnx_model, onnx_net_proto
@@ -156,7 +157,6 @@ def onnx_of(folder, operator, domain="", **more):
 
 def badly_typed(folder):
     """An ONNX convolution whose weights have too few dimensions."""
-    import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -228,6 +228,54 @@ def test_a_torchscript_that_takes_no_tensor_is_refused(tmp_path):
     scripted(Counting(), tmp_path / "counting.pt")
     with pytest.raises(UnsupportedError, match="'times', a int"):
         convert.convert(tmp_path / "counting.pt", "torchscript", parse(SIMPLE, "model.yaml"))
+
+
+def test_a_torchscript_with_more_than_a_varying_batch_is_not_tried(tmp_path):
+    """What sizes such a model can do with, nobody knows: with one of 1 this one would fail."""
+    import torch
+
+    class Pooling(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.avg_pool1d(x, 3)
+
+    scripted(Pooling(), tmp_path / "pooling.pt")
+    description = parse(SIMPLE.replace("[-1, 4, 4]", "[-1, 4, -1]"), "model.yaml")
+    inputs, _ = convert.specs(convert.convert(tmp_path / "pooling.pt", "torchscript", description), "pooling")
+    assert inputs[0].shape == [-1, 4, -1]
+
+
+def test_an_exported_program_that_gives_no_tensor_is_refused(tmp_path):
+    import torch
+
+    class Half(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return x * 2, None
+
+    with exported.quietly():
+        torch.export.save(torch.export.export(Half(), (torch.ones(1, 4, 4),)), tmp_path / "half.pt2")
+    with pytest.raises(UnsupportedError, match="which is no tensor"):
+        convert.convert(tmp_path / "half.pt2", "pt2", parse(SIMPLE, "model.yaml"))
+
+
+def test_a_torchscript_that_gives_a_dict_and_one_that_gives_a_number(tmp_path):
+    import torch
+
+    class Naming(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"y": x + 1}
+
+    class Counting(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> list[int]:
+            return [x.shape[0]]
+
+    description = parse(SIMPLE, "model.yaml")
+    feed = {"x": np.zeros((2, 4, 4), "f4")}
+    scripted(Naming(), tmp_path / "naming.pt")
+    assert sources.load_source(tmp_path / "naming.pt", "torchscript", description).predict(feed)["y"].max() == 1
+    scripted(Counting(), tmp_path / "counting.pt")
+    source = sources.load_source(tmp_path / "counting.pt", "torchscript", description)
+    with pytest.raises(InputError, match="gives a int; only tensors"):
+        source.predict(feed)
 
 
 def test_a_saved_model_without_serving_default_names_those_it_has(tmp_path):
