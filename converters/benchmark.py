@@ -120,6 +120,14 @@ def timings(measured: dict[str, Measured], framework: str, optimization: Optimiz
         measured["f32"].timing("f32", "OpenVINO, f32 weights and f32 execution"),
         measured["deployed"].timing(
             "deployed",
-            f"OpenVINO, {optimization.precision} weights and {optimization.runtime.inference_precision} execution",
+            executed(optimization),
         ),
     ]
+
+
+def executed(optimization: OptimizationSection) -> str:
+    """What is deployed, as a person would say it."""
+    rest = optimization.runtime.inference_precision
+    if optimization.precision == "int8":
+        return f"OpenVINO, int8 weights and execution, the rest in {rest}"
+    return f"OpenVINO, {optimization.precision} weights and {rest} execution"

@@ -7,25 +7,20 @@ from pathlib import Path
 from converters import report_html, report_markdown
 from converters.page import Bar, Bars, Block, Headline, Page, Table
 from converters.quantities import counted, megabytes, milliseconds, share
+from converters.report_rows import NAMES, NOT_MEASURED, candidate_row, parity_row, timing_row
 from nearedge.release import sections
 from nearedge.release.description import Description
 from nearedge.release.profile import Profile
 from nearedge.release.sections import (
     BenchmarkSection,
-    Candidate,
     ConversionSection,
     GoldenSection,
     OptimizationSection,
-    OutputParity,
     SourceSection,
-    Timing,
     VerificationDeployedSection,
     VerificationF32Section,
     VerificationSection,
 )
-
-NOT_MEASURED = "—"
-NAMES = {"source": "Source", "f32": "f32 IR", "deployed": "Deployed IR"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def page(found: Findings) -> Page:
     for title, section in (("As deployed", found.deployed), ("The conversion alone, in f32", found.f32)):
         if section is not None:
             blocks.append(parity_table(title, section))
-    blocks += [candidates_table(found.optimization), latency(found.benchmark), timings_table(found.benchmark)]
+    blocks += [candidates_table(found), latency(found.benchmark), timings_table(found.benchmark)]
     blocks += [resources(found), environment(found)]
     return Page(
         title=f"{found.source.name}, version {found.source.version}",
@@ -145,38 +140,19 @@ def parity_table(title: str, section: VerificationSection) -> Table:
     )
 
 
-def parity_row(one: OutputParity) -> list[str]:
-    """One output's figures."""
-    agreement = NOT_MEASURED if one.top1_agreement is None else f"{one.top1_agreement:.2%}"
-    figures = [f"{value:.3g}" for value in (one.max_abs, one.mean_abs, one.max_relative)]
-    return [one.name, *figures, f"{one.cosine:.6f}", agreement]
-
-
-def candidates_table(section: OptimizationSection) -> Table:
+def candidates_table(found: Findings) -> Table:
     """What was considered, and why what was chosen was."""
+    section = found.optimization
     kept = " The previous release's choice was kept." if section.reused else ""
     return Table(
         title="Precision candidates",
-        note=f"Asked for: {section.requested}. Chosen: {section.precision}.{kept} Differences are from the f32 IR.",
+        note=f"Asked for: {section.requested}. Chosen: {section.precision}.{kept} Differences are from the f32 IR. "
+        f"Timed with no more than the instruction set of {found.profile.name}, {found.profile.instruction_set}.",
         heads=["Precision", "Outcome", "Metric", "Drop", "Relative", "Top-1", "Median", "Size"],
         rows=[candidate_row(one) for one in section.candidates],
         text_columns=2,
         marked=[number for number, one in enumerate(section.candidates) if one.precision == section.precision],
     )
-
-
-def candidate_row(one: Candidate) -> list[str]:
-    """One candidate's figures."""
-    return [
-        one.precision,
-        one.outcome,
-        either(one.metric, "{:.4f}"),
-        NOT_MEASURED if one.drop is None else share(one.drop),
-        either(one.max_relative, "{:.2g}"),
-        either(one.top1_agreement, "{:.2%}"),
-        NOT_MEASURED if one.p50_ms is None else milliseconds(one.p50_ms),
-        NOT_MEASURED if one.size_bytes is None else megabytes(one.size_bytes),
-    ]
 
 
 def latency(section: BenchmarkSection) -> Bars:
@@ -202,12 +178,6 @@ def timings_table(section: BenchmarkSection) -> Table:
         text_columns=2,
         marked=[number for number, one in enumerate(section.timings) if one.name == "deployed"],
     )
-
-
-def timing_row(one: Timing) -> list[str]:
-    """One thing's figures."""
-    times = [milliseconds(value) for value in (one.p50_ms, one.p90_ms, one.p99_ms, one.max_ms)]
-    return [NAMES[one.name], one.detail, *times, f"{one.throughput_per_s:,.0f}", str(one.repeats), f"{one.spread:.0%}"]
 
 
 def resources(found: Findings) -> Table:
@@ -252,8 +222,3 @@ def environment(found: Findings) -> Table:
 def facts(title: str, note: str, rows: Sequence[tuple[str, str]]) -> Table:
     """A table of names and values."""
     return Table(title=title, note=note, heads=["What", "Value"], rows=[list(row) for row in rows], text_columns=2)
-
-
-def either(value: float | None, form: str) -> str:
-    """The number as `form` says, or that it was not measured."""
-    return NOT_MEASURED if value is None else form.format(value)

@@ -5,6 +5,7 @@ import pytest
 from converters import benchmark
 from converters.benchmark import Memory
 from nearedge.release import profile
+from nearedge.release.sections import OptimizationSection, RuntimeConfiguration
 
 
 @pytest.mark.parametrize("mib,up", [(0.1, 64), (64, 64), (64.1, 128), (200, 256)])
@@ -25,3 +26,16 @@ def test_fit_says_why():
     fits, because = benchmark.fit(site, Memory(704, 832))
     assert not fits and "832 MiB is over the 768 MiB" in because
     assert benchmark.fit(site, Memory(704, 768))[0]
+
+
+@pytest.mark.parametrize("precision,said", [
+    ("int8", "OpenVINO, int8 weights and execution, the rest in f32"),
+    ("fp16", "OpenVINO, fp16 weights and f32 execution"),
+])  # fmt: skip
+def test_what_is_deployed_is_said_rightly(precision, said):
+    runtime = RuntimeConfiguration(inference_precision="f32", performance_hint="LATENCY", streams=1, threads=1)
+    section = OptimizationSection(
+        requested="auto", precision=precision, runtime=runtime, inputs=[], outputs=[], xml_sha256="", bin_sha256="",
+        size_bytes=1, candidates=[], reused=False,
+    )  # fmt: skip
+    assert benchmark.executed(section) == said
