@@ -54,16 +54,20 @@ def start(
 
 
 class Interrupts:
-    """Hands Ctrl-C to whichever engine runs now."""
+    """Stops whichever engine runs now. An instance is also a signal handler."""
 
     def __init__(self) -> None:
         """No engine yet."""
         self.engine: Engine | None = None
         self.count = 0
 
-    def __call__(self, number: int, frame: object) -> None:  # noqa: ARG002  (a signal handler's arguments)
-        """A signal handler: the first asks, the second insists."""
+    def stop(self) -> None:
+        """Stop the run: the first call stops its Tasks and lets `finally` run, the second stops everything at once."""
         self.count += 1
         if self.engine is None:
             raise KeyboardInterrupt
         self.engine.interrupt(kill=self.count > 1)
+
+    def __call__(self, number: int, frame: object) -> None:  # noqa: ARG002  (a signal handler's arguments)
+        """Ctrl-C or SIGTERM arrived."""
+        self.stop()

@@ -10,7 +10,6 @@ from nearedge.runner.events import OnEvent
 from nearedge.runner.model import PipelineTask
 from nearedge.runner.outcome import Outcome, now
 from nearedge.runner.plan import Plan
-from nearedge.runner.status import Child as ChildDocument
 from nearedge.runner.status import RunStatus, precise, taskrun
 from nearedge.runner.store import RunFolder
 from nearedge.runner.verdict import RunResult
@@ -84,10 +83,8 @@ class Journal:
 
     def keep(self, child: Child) -> None:
         """Write a TaskRun's document, and the run's."""
-        folders = {name: str(path) for name, path in child.folders.items() if path is not None}
-        document = ChildDocument(child.label, child.name, child.task, child.params, folders, child.uid)
-        self.folder.write_taskrun(child.label, taskrun(document, self.plan, list(child.outcomes)))
-        self.status.add_child(document)
+        self.folder.write_taskrun(child.label, taskrun(child, self.plan))
+        self.status.add_child(child)
         self.save()
 
     def ended(self, child: Child) -> None:

@@ -1,10 +1,10 @@
 """The documents a run leaves behind, in the shape of Tekton's PipelineRun and TaskRun."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nearedge.runner.children import Child
 from nearedge.runner.conditions import Skip
 from nearedge.runner.durations import go
 from nearedge.runner.fields import Document
@@ -88,54 +88,46 @@ def attempt(outcome: Outcome) -> Document:
     return document
 
 
-@dataclass(frozen=True)
-class Child:
-    """One TaskRun of a run."""
-
-    label: str
-    name: str
-    task: PipelineTask
-    params: dict[str, Value]
-    folders: Mapping[str, str]
-    uid: str
-
-
-def taskrun(child: Child, plan: Plan, outcomes: Sequence[Outcome]) -> Document:
-    """A TaskRun's document; the last of `outcomes` is the current attempt."""
+def taskrun(child: Child, plan: Plan) -> Document:
+    """A TaskRun's document; the last of its outcomes is the current attempt."""
+    outcomes = list(child.outcomes)
+    bound = {name: str(path) for name, path in child.folders.items() if path is not None}
     annotations = {"nearedge/duration-seconds": f"{outcomes[-1].duration_s:.3f}"}
     annotations |= {f"nearedge/sidecar-{name}": backend for name, backend in outcomes[-1].sidecars}
-    annotations |= {f"nearedge/workspace-{name}": path for name, path in child.folders.items()}
+    annotations |= {f"nearedge/workspace-{name}": path for name, path in bound.items()}
+    labels = {"pipeline": plan.pipeline.name, "pipelineRun": plan.name, "pipelineTask": child.task.name}
     status = attempt(outcomes[-1])
     if len(outcomes) > 1:
         status["retriesStatus"] = [attempt(outcome) for outcome in outcomes[:-1]]
-    status["taskSpec"] = child.task.task.spec
-    spec: Document = {
-        "params": named_results(child.params, with_type=False),
-        "retries": child.task.retries,
-        "workspaces": [{"name": name, "emptyDir": {}} for name in child.folders],
-    }
-    if child.task.timeout_s is not None:
-        spec["timeout"] = go(child.task.timeout_s)
-    if child.task.embedded:
-        spec["taskSpec"] = child.task.task.spec
-    else:
-        spec["taskRef"] = {"kind": "Task", "name": child.task.task.name}
     return {
         "apiVersion": API_VERSION,
         "kind": "TaskRun",
         "metadata": {
             "name": child.name,
             "uid": child.uid,
-            "labels": {
-                "tekton.dev/pipeline": plan.pipeline.name,
-                "tekton.dev/pipelineRun": plan.name,
-                "tekton.dev/pipelineTask": child.task.name,
-            },
+            "labels": {f"tekton.dev/{name}": value for name, value in labels.items()},
             "annotations": annotations,
         },
-        "spec": spec,
-        "status": status,
+        "spec": taskrun_spec(child, sorted(bound)),
+        "status": {**status, "taskSpec": child.task.task.spec},
     }
+
+
+def taskrun_spec(child: Child, bound: Sequence[str]) -> Document:
+    """The spec of a TaskRun; its workspaces are folders, which annotations name."""
+    task = child.task
+    spec: Document = {
+        "params": named_results(child.params, with_type=False),
+        "retries": task.retries,
+        "workspaces": [{"name": name, "emptyDir": {}} for name in bound],
+    }
+    if task.timeout_s is not None:
+        spec["timeout"] = go(task.timeout_s)
+    if task.embedded:
+        spec["taskSpec"] = task.task.spec
+    else:
+        spec["taskRef"] = {"kind": "Task", "name": task.task.name}
+    return spec
 
 
 class RunStatus:

@@ -409,7 +409,7 @@ def test_interrupted_tasks_stop_with_their_children_and_finally_runs(lab):
     def interrupt():
         while not pid.exists():
             time.sleep(0.05)
-        control(2, None)
+        control.stop()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
@@ -436,9 +436,9 @@ def test_a_second_interrupt_stops_at_once(lab):
     def interrupt():
         while not ready.exists():
             time.sleep(0.05)
-        control(2, None)
+        control.stop()
         time.sleep(0.2)
-        control(2, None)
+        control.stop()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
