@@ -127,6 +127,7 @@ def bud(build: Build, target: str) -> list[str]:
     argv += [f"--volume={folder}:{place}:ro" for place, folder in build.pip.folders.items()]
     argv += [f"--build-arg=CONTEXT={sha256_tree(build.context)}", *(EPOCH if target == RUNTIME else ())]
     argv += [f"--build-arg=BASE_IMAGE={build.base}"] if build.base else []
+    argv += ["--tls-verify=false"] if build.plain_http and build.base.startswith(f"{build.registry}/") else []
     return [*argv, str(build.context)]
 
 

@@ -28,6 +28,7 @@ ORDER_VARIABLE = "NEAREDGE_SIDECAR_BACKEND_ORDER"
 LOOPBACK = {"NEAREDGE_HOST": "127.0.0.1"}
 NO_DRAIN = {"NEAREDGE_DRAIN_SECONDS": "0"}  # there is no load balancer that would still send requests
 MODELS_VARIABLE = "NEAREDGE_MODELS"
+DIGEST_VARIABLE = "NEAREDGE_IMAGE_DIGEST"
 OUR_COMMAND = ("-m", "serving_image")
 PLAIN_USER = 1001
 PROBE_S = 30
@@ -54,8 +55,9 @@ def start(container: Container, order: Sequence[str] | None = None, cache: Path 
     Raises InputError for a bad or hostile image, OutsideError where podman cannot pull it, UnsupportedError where
     nothing here can run it, UsageError for an unknown name in `order`.
     """
-    container = replace(container, env={**NO_DRAIN, **container.env, **LOOPBACK})
     image = find_layout(container)
+    digest = {DIGEST_VARIABLE: image.digest} if image else {}
+    container = replace(container, env={**NO_DRAIN, **digest, **container.env, **LOOPBACK})
     reasons = []
     for backend in chosen(order):
         reason = why_not(backend, container, image)

@@ -1,5 +1,6 @@
 """The command lines of `make images`; tests/images runs them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -26,6 +27,20 @@ def test_secrets_are_lent_as_secrets_and_not_as_arguments_of_the_build(build, tm
     assert "--tag=registry.example/team/nearedge/core:0.1.0" in argv
     assert "--timestamp=0" not in argv
     assert "--timestamp=0" in images.bud(build, "runtime")
+
+
+@pytest.mark.parametrize(
+    ("base", "plain_http", "expected"),
+    [
+        ("registry.example/team/base:1", True, True),
+        ("registry.example/team/base:1", False, False),
+        ("registry.example/teammate/base:1", True, False),
+        ("other.example/base:1", True, False),
+    ],
+)
+def test_plain_http_is_for_that_registry_only(build, base, plain_http, expected):
+    asked = dataclasses.replace(build, base=base, plain_http=plain_http)
+    assert ("--tls-verify=false" in images.bud(asked, "core")) is expected
 
 
 def test_another_context_is_another_build(build):

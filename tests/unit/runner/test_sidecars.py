@@ -52,6 +52,7 @@ def test_the_image_runs(workspace, tmp_path, port, cache, asking, backend, tag):
     assert state["null"]
     wanted = {"TOKEN": "s3", "NEAREDGE_HOST": "127.0.0.1", "GREETING": "hello", "NEAREDGE_DRAIN_SECONDS": "0"}
     assert state["env"].items() >= wanted.items()
+    assert state["env"]["NEAREDGE_IMAGE_DIGEST"] == sidecars.find_layout(asked).digest
     assert "NEAREDGE_CHROOT_ENV" not in state["env"]
     assert state["cwd"] == "/srv"
     if backend == "chroot" or tag == "ours":
