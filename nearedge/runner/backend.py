@@ -49,6 +49,8 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     here = str(Path(sys.executable).parent)
     env["PATH"] = os.pathsep.join([here, env.get("PATH", os.defpath)])
     env.setdefault("PYTHONUNBUFFERED", "1")
+    # A step's HOME is its own and goes with it; what is kept for the next run (a runtime base) belongs to the person.
+    env.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     return env
 
 

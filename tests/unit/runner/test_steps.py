@@ -282,3 +282,11 @@ def test_steps_of_foreign_images_run_with_podman(lab, request, workspace, python
     home, cwd, inherited = lab.log(result, "foreign", "script").split()
     assert home.startswith(str(result.folder))
     assert (cwd, inherited) == ("/srv", "False")
+
+
+def test_what_is_kept_for_the_next_run_is_kept_in_the_persons_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    env = backend.environment({"HOME": "/private"})
+    assert env["HOME"] == "/private"
+    assert env["XDG_CACHE_HOME"] == str(tmp_path / ".cache")
