@@ -24,6 +24,7 @@ READY_S = 120.0
 PORTS = 65535
 POLL_S = 0.1
 SHOWN_LINES = 5
+SHOWN_BYTES = 600
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,8 +50,8 @@ def run(what: str, port: int, backend: sidecars.Backend | None, log: Path) -> tu
     """
     port = free_port(port)
     args = (f"--port={port}",)
-    if (folder := Path(what)).is_dir() and next(folder.glob("*/*/model.xml"), None):
-        running = serve_folder(folder, args, log)
+    if holds_models(Path(what)):
+        running = serve_folder(Path(what), args, log)
     else:
         image, folders = reference(what)
         running = sidecars.start_image(image, folders, args, log, backend).running
@@ -60,6 +61,11 @@ def run(what: str, port: int, backend: sidecars.Backend | None, log: Path) -> tu
         running.stop()
         raise
     return running, f"http://{LOOPBACK}:{port}"
+
+
+def holds_models(folder: Path) -> bool:
+    """Whether `folder` is a folder of models, versions being numbers: a release's `ir/deployed/model.xml` is none."""
+    return any(path.parent.name.isdecimal() for path in folder.glob("*/*/model.xml"))
 
 
 def free_port(port: int) -> int:
@@ -99,21 +105,25 @@ def serve_folder(models: Path, args: Sequence[str], log: Path) -> Running:
 def wait_ready(running: Running, port: int, log: Path) -> None:
     """Wait until the server says it is ready. Raises MachineError with its last words where it does not."""
     until = time.monotonic() + READY_S
-    while not ready(port):
+    while (reason := why_not_ready(port)) is not None:
         if running.process.poll() is not None:
             raise MachineError(f"the server ended with status {running.wait()}: {last_words(log)}")
         if time.monotonic() > until:
-            raise MachineError(f"the server is not ready after {READY_S:.0f} s: {last_words(log)}")
+            raise MachineError(f"the server is not ready after {READY_S:.0f} s: {reason} (see {log})")
         time.sleep(POLL_S)
 
 
-def ready(port: int) -> bool:
-    """Whether the server answers that it is ready; asked without any proxy."""
+def why_not_ready(port: int) -> str | None:
+    """None where the server answers that it is ready, else what it answers; asked without any proxy."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
-    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == http.client.OK
-    return False
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/v2/health/ready")
+            answer = connection.getresponse()
+            said = answer.read(SHOWN_BYTES).decode(errors="replace")
+            return None if answer.status == http.client.OK else said
+        except (OSError, http.client.HTTPException) as error:
+            return f"it does not answer: {error}"
 
 
 def last_words(log: Path) -> str:

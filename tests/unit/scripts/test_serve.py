@@ -66,6 +66,14 @@ def test_what_names_an_image(tmp_path, monkeypatch):
     assert serve.reference(f"registry.example.com/a@{digest}") == (f"registry.example.com/a@{digest}", ())
 
 
+def test_a_release_is_no_folder_of_models(models, tmp_path):
+    (tmp_path / "ir" / "deployed").mkdir(parents=True)
+    (tmp_path / "ir" / "deployed" / "model.xml").write_text("<net/>")
+    assert not serve.holds_models(tmp_path)
+    assert not serve.holds_models(tmp_path / "absent")
+    assert serve.holds_models(models)
+
+
 @pytest.mark.parametrize("what", [".", "./absent", "/absent"])
 def test_what_is_nothing_to_serve(tmp_path, monkeypatch, what):
     monkeypatch.chdir(tmp_path)
@@ -92,7 +100,7 @@ def test_a_server_that_ends_or_is_never_ready_is_told_with_its_last_words(models
     (broken / "m" / "1").mkdir(parents=True)
     (broken / "m" / "1" / "model.xml").write_text("<no-model/>")
     monkeypatch.setattr(serve, "READY_S", 3.0)
-    with pytest.raises(MachineError, match=r"not ready after 3 s"):
+    with pytest.raises(MachineError, match=r"not ready after 3 s: .*model.* \(see "):
         serve.run(str(broken), 0, None, tmp_path / "log2")
 
 
