@@ -192,6 +192,20 @@ def pull(reference: str) -> str:
     return result.stdout.strip().splitlines()[-1]
 
 
+def pull_layout(layout: Path, tag: str) -> str:
+    """Have podman take an image over from an OCI layout; the image's id. Raises OutsideError.
+
+    Podman names the image after the layout's path, and most paths (a capital, a leading dot) are no image names: it is
+    given a plain link instead.
+    """
+    link = Path(tempfile.gettempdir()) / f"nearedge-layout-{secrets.token_hex(8)}"
+    link.symlink_to(layout.absolute())
+    try:
+        return pull(f"oci:{link}{':' + tag if tag else ''}")
+    finally:
+        link.unlink()
+
+
 def inspect(image: str) -> dict[str, object]:
     """The config of an image that podman has: Labels, Entrypoint, Env and so on, as podman shows them."""
     result = podman("image", "inspect", "--format={{json .Config}}", "--", image, timeout_s=PROBE_S)

@@ -155,7 +155,7 @@ def start_with(backend: Backend, container: Container, image: layouts.Image | No
 def start_podman(container: Container, image: layouts.Image | None) -> Running:
     """Start it with podman; an image of ours as a cluster would: its own user, read-only, without capabilities."""
     if image is not None:
-        found = podman.pull(f"oci:{image.folder}{':' + image.tag if image.tag else ''}")
+        found = podman.pull_layout(image.folder, image.tag)
         if found.removeprefix("sha256:") != image.manifest.config.digest.removeprefix("sha256:"):
             raise InputError(f"{container.image}: podman found another image there, {found}; name it by another tag")
     else:

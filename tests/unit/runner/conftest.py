@@ -159,7 +159,8 @@ def shared_libraries(program):
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory, python_tar):
     """A workspace with the layout `image`: `foreign` and `ours` run APP as uid 1001, `root` as uid 0."""
-    folder = tmp_path_factory.mktemp("workspace")
+    folder = tmp_path_factory.mktemp("Work space") / ".nearedge"
+    folder.mkdir()
     (folder / "image").mkdir()
     writer = LayoutWriter(folder / "image")
     python, program = python_tar

@@ -16,7 +16,7 @@ from nearedge.runner.process import Container
 def image(request, workspace):
     """The tiny foreign image in podman's store, by its id."""
     request.getfixturevalue("with_podman")
-    found = podman.pull(f"oci:{workspace}/image:foreign")
+    found = podman.pull_layout(workspace / "image", "foreign")
     yield found
     podman.podman("rmi", "--force", found, timeout_s=60)
 
