@@ -1,4 +1,4 @@
-"""Opening a torch.export archive without running what may be hidden in it (docs/adr/0011-untrusted-models.md).
+"""Opening a torch.export archive without running what may be hidden in it (docs/adr/0009-untrusted-models.md).
 
 `torch.export.load` unpickles custom objects, falls back to a full unpickling of sample inputs, hands symbolic
 expressions to sympy's `eval`, looks operators up as attributes of `torch`, writes names into generated Python, and
