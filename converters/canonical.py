@@ -12,7 +12,7 @@ from nearedge.release.description import Description
 SPECIAL = ("Parameter", "Result")
 
 
-def canonical(model: Any, description: Description) -> Any:  # noqa: ANN401  # openvino.Model
+def canonical(model: Any, description: Description) -> Any:  # openvino.Model
     """`model` with the names of `description`: inputs and outputs in its order, all else numbered. Returns it."""
     _number(model, "")
     _part_results(model)
@@ -24,7 +24,7 @@ def canonical(model: Any, description: Description) -> Any:  # noqa: ANN401  # o
     return model
 
 
-def _number(model: Any, prefix: str) -> None:  # noqa: ANN401  # openvino.Model
+def _number(model: Any, prefix: str) -> None:  # openvino.Model
     """Name each node by its type and its place in the topological order, in bodies of If and Loop too."""
     for index, node in enumerate(model.get_ordered_ops()):
         name = f"{prefix}{node.get_type_name()}_{index}"
@@ -39,7 +39,7 @@ def _number(model: Any, prefix: str) -> None:  # noqa: ANN401  # openvino.Model
             _number(body, f"{name}.{number}/")
 
 
-def _bodies(node: Any) -> list[Any]:  # noqa: ANN401  # openvino.Node
+def _bodies(node: Any) -> list[Any]:  # openvino.Node
     """The graphs inside a node: two in an If, one in a Loop or TensorIterator."""
     kind = node.get_type_name()
     if kind == "If":
@@ -49,7 +49,7 @@ def _bodies(node: Any) -> list[Any]:  # noqa: ANN401  # openvino.Node
     return []
 
 
-def _part_results(model: Any) -> None:  # noqa: ANN401  # openvino.Model
+def _part_results(model: Any) -> None:  # openvino.Model
     """Put a node that changes nothing before a result whose tensor is an input's or another result's: names differ."""
     from openvino import opset13
 
@@ -64,7 +64,7 @@ def _part_results(model: Any) -> None:  # noqa: ANN401  # openvino.Model
     model.validate_nodes_and_infer_types()
 
 
-def _name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:  # noqa: ANN401  # openvino.Model
+def _name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:  # openvino.Model
     """Give parameters and results, already in order, their names."""
     for parameter, name in zip(model.get_parameters(), inputs, strict=True):
         parameter.set_friendly_name(name)

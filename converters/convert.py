@@ -24,7 +24,7 @@ TORCH: dict[Format, Callable[[Path, Description], Converted]] = {
 }
 
 
-def convert(path: Path, form: Format, description: Description) -> Any:  # noqa: ANN401  # openvino.Model
+def convert(path: Path, form: Format, description: Description) -> Any:  # openvino.Model
     """The ov.Model of the source, f32 weights uncompressed.
 
     Raises InputError where the source is damaged or model.yaml contradicts it, UnsupportedError where OpenVINO lacks
@@ -44,7 +44,7 @@ def convert(path: Path, form: Format, description: Description) -> Any:  # noqa:
     return canonical(_folded(ordered, path, description), description)
 
 
-def save(model: Any, folder: Path) -> None:  # noqa: ANN401  # openvino.Model
+def save(model: Any, folder: Path) -> None:  # openvino.Model
     """Write `model.xml` and `model.bin` into `folder`, with the weights as they are.
 
     Raises MachineError where they cannot be written: OpenVINO says only that its stream failed.
@@ -66,12 +66,12 @@ def version() -> str:
     return str(ov.get_version()).partition("-")[0]
 
 
-def specs(model: Any, what: str) -> tuple[list[TensorSpec], list[TensorSpec]]:  # noqa: ANN401  # openvino.Model
+def specs(model: Any, what: str) -> tuple[list[TensorSpec], list[TensorSpec]]:  # openvino.Model
     """Inputs and outputs of a converted model, as the release record has them; `what` names it in messages."""
     return [_spec(port, what) for port in model.inputs], [_spec(port, what) for port in model.outputs]
 
 
-def _spec(port: Any, what: str) -> TensorSpec:  # noqa: ANN401  # openvino.Output
+def _spec(port: Any, what: str) -> TensorSpec:  # openvino.Output
     """One tensor. Raises UnsupportedError where not even its number of dimensions, or its type, is known."""
     name = port.get_any_name()
     shape, element = shape_of(port.get_partial_shape()), port.get_element_type()
@@ -95,7 +95,7 @@ def _read(path: Path, form: Format, description: Description) -> Converted:
     return model, parameters
 
 
-def _folded(model: Any, path: Path, description: Description) -> Any:  # noqa: ANN401  # openvino.Model
+def _folded(model: Any, path: Path, description: Description) -> Any:  # openvino.Model
     """The model with (value - mean) / scale before it, for the inputs that ask for it."""
     from openvino.preprocess import PrePostProcessor
 
@@ -109,7 +109,7 @@ def _folded(model: Any, path: Path, description: Description) -> Any:  # noqa: A
         return steps.build()
 
 
-def _fold(steps: Any, one: Input, given: Preprocessing) -> None:  # noqa: ANN401  # openvino.preprocess.InputInfo
+def _fold(steps: Any, one: Input, given: Preprocessing) -> None:  # openvino.preprocess.InputInfo
     """The steps of one input, in float32 (float64 for FP64) as `sources.preprocess` does it."""
     import openvino as ov
 

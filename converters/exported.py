@@ -55,7 +55,7 @@ NODES = (
 TREE_TYPES = {None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}
 
 
-def load(path: Path) -> Any:  # noqa: ANN401  # a torch.export.ExportedProgram; torch is not imported here
+def load(path: Path) -> Any:  # a torch.export.ExportedProgram; torch is not imported here
     """The exported program in `path`.
 
     Raises InputError where the archive is damaged, UnsupportedError where it holds more than PyTorch's own operators.

@@ -39,7 +39,7 @@ def open_onnx(path: Path, threads: int | None) -> Opened:
     return Opened(f"ONNX Runtime {onnxruntime.__version__}", Signature(inputs, outputs), run)
 
 
-def _tensor(one: Any, path: Path) -> Tensor:  # noqa: ANN401  # onnxruntime.NodeArg
+def _tensor(one: Any, path: Path) -> Tensor:  # onnxruntime.NodeArg
     """An input or output: `tensor(float)` is its type, a name or None in its shape a dimension that may vary."""
     found = ELEMENT.fullmatch(one.type)
     element = found[1] if found else one.type

@@ -14,7 +14,7 @@ from nearedge.release.sections import Format
 TENSORFLOW: tuple[Format, ...] = ("savedmodel", "frozen-pb", "tflite")
 
 
-def read(path: Path, form: Format) -> Any:  # noqa: ANN401  # openvino.Model
+def read(path: Path, form: Format) -> Any:  # openvino.Model
     """The ov.Model of a file, as it is. Raises InputError or UnsupportedError where OpenVINO refuses it."""
     import openvino as ov
 
@@ -25,7 +25,7 @@ def read(path: Path, form: Format) -> Any:  # noqa: ANN401  # openvino.Model
         return ov.convert_model(path)
 
 
-def signature_of(model: Any, path: Path, form: Format) -> Signature:  # noqa: ANN401  # openvino.Model
+def signature_of(model: Any, path: Path, form: Format) -> Signature:  # openvino.Model
     """Names, shapes and element types of an ov.Model read from `form`; `:0` is left out of TensorFlow's names."""
     inputs = [(node.friendly_name, node.output(0)) for node in model.get_parameters()]
     outputs = [(node.friendly_name, node.output(0)) for node in model.get_results()]
@@ -35,7 +35,7 @@ def signature_of(model: Any, path: Path, form: Format) -> Signature:  # noqa: AN
     )
 
 
-def _tensor(friendly_name: str, port: Any, form: Format, what: str) -> Tensor:  # noqa: ANN401  # openvino.Output
+def _tensor(friendly_name: str, port: Any, form: Format, what: str) -> Tensor:  # openvino.Output
     """One input or output; of several names the node's own, else the first in order."""
     names = sorted(port.get_names())
     name = friendly_name if friendly_name in names or not names else names[0]
@@ -45,7 +45,7 @@ def _tensor(friendly_name: str, port: Any, form: Format, what: str) -> Tensor:  
     return Tensor(name, datatype, shape_of(port.get_partial_shape()))
 
 
-def shape_of(partial: Any) -> Shape | None:  # noqa: ANN401  # openvino.PartialShape
+def shape_of(partial: Any) -> Shape | None:  # openvino.PartialShape
     """The shape with -1 where it may vary, None where not even the number of dimensions is known."""
     if partial.rank.is_dynamic:
         return None

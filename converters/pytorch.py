@@ -47,7 +47,7 @@ def open_exported(path: Path, threads: int | None) -> Opened:
         module = program.module(check_guards=False)
     layout = program.call_spec.in_spec
 
-    def call(*tensors: Any) -> Any:  # noqa: ANN401  # torch tensors, in whatever nesting the program gives
+    def call(*tensors: Any) -> Any:  # torch tensors, in whatever nesting the program gives
         args, kwargs = pytree.tree_unflatten(list(tensors), layout)
         return module(*args, **kwargs)
 
@@ -75,7 +75,7 @@ def convert_scripted(path: Path, description: Description) -> tuple[Any, list[An
     return model, _parameters(model, [places[position] for position in positions], path)
 
 
-def _try(module: Any, description: Description, positions: Sequence[int], path: Path) -> None:  # noqa: ANN401  # module
+def _try(module: Any, description: Description, positions: Sequence[int], path: Path) -> None:  # module
     """Run a TorchScript module once on zeros, since the file does not tell which shapes and types it takes.
 
     Raises InputError where it refuses those of model.yaml. Only where no dimension but the first may vary: there is no
@@ -112,7 +112,7 @@ def convert_exported(path: Path, description: Description) -> tuple[Any, list[An
     return model, _parameters(model, [inputs[position].name for position in positions], path)
 
 
-def _parameters(model: Any, names: Sequence[str], path: Path) -> list[Any]:  # noqa: ANN401  # openvino.Model
+def _parameters(model: Any, names: Sequence[str], path: Path) -> list[Any]:  # openvino.Model
     """The model's parameters by the names of their tensors; InputError where one was dropped, as nothing reads it."""
     found = {name: node for node in model.get_parameters() for name in node.output(0).get_names()}
     for name in names:
@@ -128,7 +128,7 @@ def _label() -> str:
     return f"PyTorch {torch.__version__.partition('+')[0]}"
 
 
-def _load_scripted(path: Path) -> Any:  # noqa: ANN401  # torch.jit.ScriptModule
+def _load_scripted(path: Path) -> Any:  # torch.jit.ScriptModule
     """The module on the CPU, in evaluation mode."""
     import torch
 
@@ -136,7 +136,7 @@ def _load_scripted(path: Path) -> Any:  # noqa: ANN401  # torch.jit.ScriptModule
         return torch.jit.load(str(path), map_location="cpu").eval()
 
 
-def _scripted_signature(module: Any, path: Path) -> Signature:  # noqa: ANN401  # torch.jit.ScriptModule
+def _scripted_signature(module: Any, path: Path) -> Signature:  # torch.jit.ScriptModule
     """Names of inputs; how many outputs, where the type of the result tells."""
     schema = module.forward.schema
     for argument in schema.arguments[1:]:
@@ -153,7 +153,7 @@ def _scripted_signature(module: Any, path: Path) -> Signature:  # noqa: ANN401  
     )
 
 
-def _exported_signature(program: Any, path: Path) -> Signature:  # noqa: ANN401  # torch.export.ExportedProgram
+def _exported_signature(program: Any, path: Path) -> Signature:  # torch.export.ExportedProgram
     """Names, shapes and element types of what a user gives and gets; the graph's own names for the results."""
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
     signature = program.graph_signature
@@ -168,13 +168,13 @@ def _exported_signature(program: Any, path: Path) -> Signature:  # noqa: ANN401 
     return Signature(found[0], found[1])
 
 
-def _tensor(name: str, value: Any, path: Path) -> Tensor:  # noqa: ANN401  # torch.Tensor without data
+def _tensor(name: str, value: Any, path: Path) -> Tensor:  # torch.Tensor without data
     """A tensor of the exported graph; a symbolic size may vary."""
     shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
     return Tensor(name, from_framework(str(value.dtype), f"{path}: {name}"), shape)
 
 
-def _runner(call: Any, path: Path, threads: int | None) -> Run:  # noqa: ANN401  # takes and gives torch tensors
+def _runner(call: Any, path: Path, threads: int | None) -> Run:  # takes and gives torch tensors
     """Feed arrays, run without gradients, give arrays."""
     import torch
 

@@ -96,7 +96,7 @@ def open_lite(path: Path, threads: int | None) -> Opened:
     return Opened(f"{_label()} Lite", signature, run)
 
 
-def _tensorflow() -> Any:  # noqa: ANN401  # the module tensorflow, untyped
+def _tensorflow() -> Any:  # the module tensorflow, untyped
     """TensorFlow, imported with the error stream closed: it writes greetings there that no setting turns off."""
     with _silence():
         import tensorflow
@@ -123,7 +123,7 @@ def _label() -> str:
     return f"TensorFlow {tensorflow.__version__}"
 
 
-def _session(threads: int | None) -> Any:  # noqa: ANN401  # tensorflow.compat.v1.Session
+def _session(threads: int | None) -> Any:  # tensorflow.compat.v1.Session
     """A session with a graph of its own, held to so many threads."""
     tensorflow = _tensorflow()
     tensorflow.get_logger().setLevel("ERROR")  # it says that sessions are of version 1, which we know
@@ -134,7 +134,7 @@ def _session(threads: int | None) -> Any:  # noqa: ANN401  # tensorflow.compat.v
     return tensorflow.compat.v1.Session(graph=tensorflow.Graph(), config=options)
 
 
-def _runner(session: Any, inputs: list[str], outputs: list[str], path: Path) -> Run:  # noqa: ANN401  # as _session
+def _runner(session: Any, inputs: list[str], outputs: list[str], path: Path) -> Run:  # as _session
     """Run a session's graph from these tensors to those."""
     with explained(path, "TensorFlow cannot find the model's own tensors"):
         call = session.make_callable(
@@ -149,14 +149,14 @@ def _runner(session: Any, inputs: list[str], outputs: list[str], path: Path) -> 
     return run
 
 
-def _tensor(name: str, info: Any, path: Path) -> Tensor:  # noqa: ANN401  # a TensorInfo of meta_graph.proto
+def _tensor(name: str, info: Any, path: Path) -> Tensor:  # a TensorInfo of meta_graph.proto
     """A tensor of a signature; -1 in its shape is a dimension that may vary."""
     tensorflow = _tensorflow()
     shape = None if info.tensor_shape.unknown_rank else tuple(int(size.size) for size in info.tensor_shape.dim)
     return Tensor(name, from_framework(tensorflow.dtypes.as_dtype(info.dtype).name, f"{path}: {name!r}"), shape)
 
 
-def _lite_tensor(one: Any, path: Path) -> Tensor:  # noqa: ANN401  # a dict of tensorflow.lite's
+def _lite_tensor(one: Any, path: Path) -> Tensor:  # a dict of tensorflow.lite's
     """A tensor of a TFLite file, by the name that OpenVINO gives it too."""
     shape = tuple(int(size) for size in one["shape_signature"])
     name = one["name"].removesuffix(":0")

@@ -27,7 +27,7 @@ class Corked:
         self.loop = loop
         self.pieces: list[bytes] = []
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the real transport has
+    def __getattr__(self, name: str) -> Any:  # whatever the real transport has
         """Everything else is the real transport's."""
         return getattr(self.transport, name)
 

@@ -33,7 +33,9 @@ async def load_all(repository: Repository, settings: Settings, telemetry: Teleme
         await load_entry(entry, core, cache, settings, telemetry)
 
 
-async def load_entry(entry: Entry, core: Any, cache: Path | None, settings: Settings, telemetry: Telemetry) -> None:  # noqa: ANN401 - openvino's classes carry no types
+async def load_entry(
+    entry: Entry, core: Any, cache: Path | None, settings: Settings, telemetry: Telemetry
+) -> None:  # openvino's classes carry no types
     """Load one model and test it."""
     start = time.perf_counter()
     cap = limits.thread_cap()

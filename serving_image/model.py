@@ -47,7 +47,9 @@ class Model:
 class InferSlot:
     """One InferRequest. Inputs of static models are written straight into its tensors: 10 us instead of 50."""
 
-    def __init__(self, request: Any, inputs: Sequence[Any], outputs: int, *, static: bool) -> None:  # noqa: ANN401 - openvino's classes carry no types
+    def __init__(
+        self, request: Any, inputs: Sequence[Any], outputs: int, *, static: bool
+    ) -> None:  # openvino's classes carry no types
         """`inputs` are the OpenVINO element types in order, `outputs` their count."""
         self.request = request
         self.types = inputs
@@ -76,7 +78,7 @@ class InferSlot:
             self.request.infer(share_outputs=True)
         self.seconds = time.perf_counter() - start
 
-    def tensor(self, at: int, array: Array) -> Any:  # noqa: ANN401 - openvino's classes carry no types
+    def tensor(self, at: int, array: Array) -> Any:  # openvino's classes carry no types
         """An OpenVINO tensor of its own memory; a client's buffer may be unaligned and not writable."""
         import openvino as ov
 
@@ -89,13 +91,13 @@ class InferSlot:
         self.request.cancel()
 
 
-def bits(tensor: Any) -> Array:  # noqa: ANN401 - openvino's classes carry no types
+def bits(tensor: Any) -> Array:  # openvino's classes carry no types
     """A copy of a tensor's values; bfloat16 as UINT16 bits (OpenVINO shows them as float16)."""
     array = np.array(tensor.data)
     return array.view(np.uint16) if tensor.element_type.get_type_name() == "bf16" else array
 
 
-def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # noqa: ANN401 - openvino's classes carry no types
+def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # openvino's classes carry no types
     """The model in `folder`, compiled with at most `cap` threads. Raises LoadError."""
     xml, weights = files(folder)
     identity = record.read(folder / record.FILE)
@@ -147,7 +149,7 @@ def check_sum(path: Path, expected: str) -> None:
         )
 
 
-def spec(port: Any, kind: str, recorded: tuple[str, ...]) -> Spec:  # noqa: ANN401 - openvino's classes carry no types
+def spec(port: Any, kind: str, recorded: tuple[str, ...]) -> Spec:  # openvino's classes carry no types
     """What clients are told of an input or output: the name that the record knows, or the first of its own."""
     known = set(port.get_names())
     name = next((name for name in recorded if name in known), None)
@@ -201,7 +203,9 @@ def precision(runtime: Runtime, machine: str) -> str:
     return runtime.inference_precision
 
 
-def compile_model(core: Any, model: Any, properties: dict[str, object], cache: Path | None) -> Any:  # noqa: ANN401 - openvino's classes carry no types
+def compile_model(
+    core: Any, model: Any, properties: dict[str, object], cache: Path | None
+) -> Any:  # openvino's classes carry no types
     """The compiled model, from the cache where that helps. Raises LoadError."""
     if cache is not None:
         with contextlib.suppress(RuntimeError):  # a damaged or full cache must not stop us: compile without it
@@ -213,7 +217,7 @@ def compile_model(core: Any, model: Any, properties: dict[str, object], cache: P
         raise LoadError("unsupported", f"OpenVINO cannot compile the model: {one_line(error)}") from None
 
 
-def execution(compiled: Any, requests: int) -> Execution:  # noqa: ANN401 - openvino's classes carry no types
+def execution(compiled: Any, requests: int) -> Execution:  # openvino's classes carry no types
     """What OpenVINO made of the properties."""
     precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     return Execution(
