@@ -124,7 +124,7 @@ def walk(document: Document, fields: Mapping[str, Field], where: str) -> Iterato
             yield from walk_inside(value, rule, path)
 
 
-def walk_inside(value: Any, rule: Field, path: str) -> Iterator[tuple[str, Effect]]:  # YAML as it came)
+def walk_inside(value: Any, rule: Field, path: str) -> Iterator[tuple[str, Effect]]:  # YAML as it came
     """The same for the map or the list of maps that a field holds; a list's items go by their names."""
     if rule.shape is Shape.OBJECT:
         yield from walk(value, rule.fields or {}, path)

@@ -54,7 +54,7 @@ class Journal:
         self.save()
         self.say(events.TaskSkipped(task.name, reason.value))
 
-    def first(self, *what: Any) -> bool:  # label, attempt, what of it)
+    def first(self, *what: Any) -> bool:  # label, attempt, what of it
         """Whether this is seen for the first time."""
         if what in self.seen:
             return False

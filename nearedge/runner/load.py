@@ -29,7 +29,7 @@ def read(path: Path) -> list[Document]:
     return documents
 
 
-def unpacked(piece: Any, path: Path) -> Iterator[Document]:  # YAML as it came)
+def unpacked(piece: Any, path: Path) -> Iterator[Document]:  # YAML as it came
     """The manifest itself, or what a List holds."""
     if not isinstance(piece, dict) or not isinstance(piece.get("kind"), str):
         raise InputError(f"{path}: holds a document that is no manifest (apiVersion, kind, metadata, spec)")

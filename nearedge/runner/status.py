@@ -177,6 +177,6 @@ class RunStatus:
             self.status["results"] = named_results(results, with_type=False)
 
 
-def when(task: PipelineTask) -> Any:  # JSON)
+def when(task: PipelineTask) -> Any:  # JSON
     """The guards of a Task as they stand in its Pipeline."""
     return [{"input": guard.input, "operator": guard.operator, "values": list(guard.values)} for guard in task.when]

@@ -54,7 +54,7 @@ def parse(text: str) -> Reference | None:
     return Reference(text, tuple(names), index, star)
 
 
-def references(value: Any) -> Iterator[Reference]:  # any piece of a manifest)
+def references(value: Any) -> Iterator[Reference]:  # any piece of a manifest
     """Every reference in the strings of a value, however deep."""
     if isinstance(value, str):
         for match in REFERENCE.finditer(value):
@@ -151,7 +151,7 @@ def value(template: Value, scope: Scope) -> Value:
     return text(template, scope) if whole is None else whole
 
 
-def document(piece: Any, scope: Scope) -> Any:  # any piece of a manifest)
+def document(piece: Any, scope: Scope) -> Any:  # any piece of a manifest
     """Any piece of a manifest: strings, lists with arrays spliced in, maps."""
     if isinstance(piece, str):
         return text(piece, scope)
