@@ -1,4 +1,4 @@
-"""A base image made without any registry: Debian with Python and git, for tests and for machines without a registry.
+"""A base image made without any registry: Debian with Python, git and ssh, for tests and machines without a registry.
 
 `python hack/base_image.py NAME` makes it with debootstrap, where it is not in the cache yet, and imports it as NAME
 with podman. Debian's mirror is whatever this machine's apt uses. The cache is NEAREDGE_TEST_CACHE, else
@@ -20,7 +20,7 @@ from nearedge.errors import MachineError, OutsideError
 from nearedge.progress import say
 
 SUITE = "bookworm"
-PACKAGES = ("python3", "python3-venv", "git", "ca-certificates")
+PACKAGES = ("python3", "python3-venv", "git", "openssh-client", "ca-certificates")
 LEFT_OUT = (
     "var/cache/apt",
     "var/lib/apt/lists",

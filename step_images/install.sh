@@ -7,16 +7,21 @@ home=/opt/nearedge
 export HOME=/tmp PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 umask 022
 
-# fetch-model and publish-gitops run git.
-if ! command -v git > /dev/null; then
+# add NAME-IN-FEDORA NAME-IN-DEBIAN: install a package with what the base has.
+add() {
     if command -v microdnf > /dev/null; then
-        microdnf install -y --nodocs --setopt=install_weak_deps=0 git-core && microdnf clean all
+        microdnf install -y --nodocs --setopt=install_weak_deps=0 "$1" && microdnf clean all
     elif command -v dnf > /dev/null; then
-        dnf install -y --nodocs --setopt=install_weak_deps=0 git-core && dnf clean all
+        dnf install -y --nodocs --setopt=install_weak_deps=0 "$1" && dnf clean all
     else
-        apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
+        apt-get update && apt-get install -y --no-install-recommends "$2" && rm -rf /var/lib/apt/lists/*
     fi
-fi
+}
+
+# fetch-model and publish-gitops run git, which runs ssh; ssh refuses a user who has no name.
+command -v git > /dev/null || add git-core git
+command -v ssh > /dev/null || add openssh-clients openssh-client || echo "no ssh client to be had: git goes over https only" >&2
+grep -q "^[^:]*:[^:]*:1001:" /etc/passwd || echo "nearedge:x:1001:0:nearedge:/tmp:/sbin/nologin" >> /etc/passwd
 
 [ -x "$home/bin/python" ] || python3 -m venv --without-pip "$home"
 "$home/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nearedge needs Python 3.11 or newer")'

@@ -34,6 +34,12 @@ def test_it_holds_what_its_tasks_run(images):
     assert out.startswith("git version"), err
 
 
+def test_git_has_an_ssh_that_takes_the_images_user(images):
+    options = ["--entrypoint=ssh", "--passwd=false"]
+    status, out, err = podman_run(images.references["core"], "-G", "git.example.com", options=options)
+    assert status == 0 and "hostname git.example.com" in out, err
+
+
 def test_the_file_of_references_names_digests(images, registry):
     for target, reference in images.references.items():
         name, _, digest = reference.partition("@")
