@@ -26,6 +26,8 @@ HOME = Path(os.environ.get("NEAREDGE_HOME") or ".nearedge")
 SHORT = re.compile(r"(?<![\w./-])nearedge/([a-z][a-z0-9-]*):[0-9][\w.-]*")
 """An image as the tree names it, such as nearedge/core:0.1.0."""
 RUNTIME = "runtime"
+FRAMEWORKS = frozenset({"pytorch", "tensorflow"})
+"""Images that only models of that framework run in: whoever has none of those need not build it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,10 +87,12 @@ def render(files: Sequence[Path], images: dict[str, str]) -> str:
     for path, text in zip(files, documents, strict=True):
         if not isinstance(yaml.safe_load(text), dict):
             raise InputError(f"{path}: holds no Task or Pipeline")
-    if missing - {RUNTIME}:
-        raise InputError(f"no image of this registry for {', '.join(sorted(missing))}; run make images first")
-    if missing:
+    if needed := missing - FRAMEWORKS - {RUNTIME}:
+        raise InputError(f"no image of this registry for {', '.join(sorted(needed))}; run make images first")
+    if RUNTIME in missing:
         say("no runtime base of this registry: make examples pushes one; until then give the param base-image")
+    for name in sorted(missing & FRAMEWORKS):
+        say(f"no {name} image of this registry: models of {name} cannot be converted until make images pushes one")
     return "".join(f"---\n{text.removeprefix('---').lstrip()}" for text in documents)
 
 

@@ -49,6 +49,16 @@ def test_without_a_runtime_base_it_says_what_to_do(images: Path, capsys: pytest.
     assert "make examples pushes one" in said.err
 
 
+def test_a_framework_that_nobody_uses_need_not_be_built(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = json.loads(images.read_text())
+    del known["tensorflow"]
+    images.write_text(json.dumps(known))
+    assert start(images, "--out=-") == 0
+    said = capsys.readouterr()
+    assert "tensorflow: nearedge/tensorflow:0.1.0" in said.out
+    assert "no tensorflow image of this registry" in said.err and "pytorch" not in said.err
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
