@@ -98,6 +98,14 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
+def differences(stage: sections.VerificationSection) -> str:
+    """How far the IR's answers are from the original's, and how often its decision is the same."""
+    worst = max(stage.outputs, key=lambda output: output.max_relative)
+    agreed = [output.top1_agreement for output in stage.outputs if output.top1_agreement is not None]
+    top1 = f", top-1 the same on {min(agreed):.1%}" if agreed else ""
+    return f"{worst.max_relative:.2g} of the largest value ({stage.precision}{top1})"
+
+
 def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
     """What a person wants to know of the release."""
     evidence = release.evidence
@@ -109,10 +117,7 @@ def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
             (metric.name, f"{metric.source:.4f} before, {metric.converted:.4f} as deployed ({metric.rows} held out)")
         )
     if first and deployed:
-        largest = [max(output.max_abs for output in stage.outputs) for stage in (first, deployed)]
-        rows.append(
-            ("largest difference", f"{largest[0]:.2g} in f32, {largest[1]:.2g} as deployed ({deployed.precision})")
-        )
+        rows.append(("largest difference", f"{differences(first)} in f32, {differences(deployed)} as deployed"))
     if evidence.benchmark:
         for timing in evidence.benchmark.timings:
             ratio = evidence.benchmark.timings[0].p50_ms / timing.p50_ms

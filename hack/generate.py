@@ -7,13 +7,18 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nearedge.release import description, profile, record
+from nearedge.runner import tables
+from nearedge.runner.fields import Effect, Field
+
+ACCEPTED, REFUSED = Effect.ACCEPTED, Effect.REFUSED
+EMBEDDED = ("taskSpec", "pipelineSpec")
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- generated: {} -->", "<!-- end of generated -->"
@@ -128,6 +133,27 @@ def readmes() -> Iterator[tuple[Path, str]]:
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "tasks", overview("tasks"))
     yield readme, replaced(text, "pipelines", overview("pipelines"))
+    runner = ROOT / "docs" / "runner.md"
+    yield runner, replaced(runner.read_text(), "fields", fields_table())
+
+
+def field_paths(fields: Mapping[str, Field], effect: Effect) -> Iterator[str]:
+    """The paths below `fields` that the local runner treats so."""
+    for name, field in fields.items():
+        if field.effect is effect:
+            yield name
+        elif field.fields is not None and name not in EMBEDDED:
+            yield from (f"{name}.{inner}" for inner in field_paths(field.fields, effect))
+
+
+def fields_table() -> str:
+    """What the runner does not act on, by kind."""
+    rows = []
+    for kind, fields in tables.KINDS.items():
+        specs = fields["spec"].fields or {}
+        cells = [", ".join(f"`{path}`" for path in field_paths(specs, effect)) for effect in (ACCEPTED, REFUSED)]
+        rows.append([kind, *cells])
+    return table(["`spec` of", "accepted without effect", "refused"], rows)
 
 
 def schemas() -> Iterator[tuple[Path, str]]:
