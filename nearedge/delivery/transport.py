@@ -22,6 +22,8 @@ CONNECT_S, READ_S = 10.0, 60.0
 """Seconds to connect, and between two pieces of an answer."""
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 CA_FILE = "ca-bundle.crt"
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+"""OpenSSL's words, by version, for an answer in plain http."""
 SHORT = 1 << 16
 
 
@@ -115,6 +117,8 @@ def reason(error: BaseException) -> str:
     """A few words for what went wrong on the way; the text of the exceptions may hold addresses with credentials."""
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy cannot be reached or refuses"
+    if any(isinstance(cause, ssl.SSLError) and cause.reason in NO_TLS for cause in causes(error)):
+        return "it speaks no TLS; if it is a registry that speaks plain http, set plain-http to true"
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted; give its CA in ca-bundle"
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -132,15 +136,14 @@ def reason(error: BaseException) -> str:
 def causes(error: BaseException | None) -> list[BaseException]:
     """`error` and what led to it, as urllib3 nests it in arguments and in `reason`."""
     found: list[BaseException] = []
-    queue = [error]
+    queue: list[object] = [error]
     while queue and len(found) < 20:
         current = queue.pop(0)
-        if current is None or current in found:
+        if not isinstance(current, BaseException) or current in found:  # the reason of an ssl.SSLError is a text
             continue
         found.append(current)
-        queue += [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        queue += [part for part in current.args if isinstance(part, BaseException)]
-    return [cause for cause in found if isinstance(cause, BaseException)]
+        queue += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+    return found
 
 
 def body_of(response: requests.Response, limit: int) -> bytes | None:

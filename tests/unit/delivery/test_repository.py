@@ -151,6 +151,12 @@ def test_a_private_ca(tls_registry):
         repo(host, "tls/model").find("1")
 
 
+def test_plain_http_where_nobody_said_so(plain_registry, monkeypatch):
+    monkeypatch.setattr(Registry, "speaks_plain_http", lambda _: False)  # as for a host that is not loopback
+    with pytest.raises(OutsideError, match="speaks no TLS"):
+        repo(plain_registry, "plain/model").find("1")
+
+
 def test_a_ca_bundle_that_is_none(tmp_path):
     from nearedge.errors import InputError
 
