@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -144,7 +145,14 @@ def summary(output: Path, inputs: Sequence[Tensor], outputs: Sequence[str], with
     lines.append("  1. check it: layout, preprocessing, names; every line says what it is for")
     if not with_data:
         lines.append("     without data (init --data FILE) accuracy is not judged and INT8 is not tried")
-    lines.append("  2. nearedge run model-to-edge -w source=" + f"{folder} -p model={output.name} -p image=REFERENCE")
+    named = "" if output.name == descriptions.FILE_NAME else f" -p model={shlex.quote(output.name)}"
+    lines += [
+        "  2. on this machine, into the folder release:",
+        f"     nearedge run model-to-edge -w source={shlex.quote(str(folder))} -w release=release{named} \\",
+        "       -p image=oci:image:mine -p allow-layout=true -p base-image=host",
+        "     nearedge serve oci:release/image:mine",
+        "     on a cluster only the image is needed besides: -p image=REGISTRY/NAME:TAG",
+    ]
     return "\n".join(lines)
 
 

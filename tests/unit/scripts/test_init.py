@@ -60,6 +60,7 @@ def test_what_init_writes_converts_without_an_edit(place, capsys, name):
     said = capsys.readouterr().out
     assert f"wrote {written}" in said
     assert "nearedge run model-to-edge" in said
+    assert "-p image=oci:image:mine -p allow-layout=true -p base-image=host" in said
     assert f"-w source={written.parent}" in said
 
 
