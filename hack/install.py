@@ -1,8 +1,9 @@
 """`make install`: the Tasks and Pipelines with the images of a registry, by digest, for `kubectl apply`.
 
-python hack/install.py --registry=HOST[/PATH] [--out=FILE] [--images=FILE]
+python hack/install.py --registry=HOST[/PATH] [--plain-http] [--out=FILE] [--images=FILE]
 
-Reads `.nearedge/images.json`, which `make images` and `make examples` write, and changes nothing else of the YAML.
+Reads `.nearedge/images.json`, which `make images` and `make examples` write, and changes nothing else of the YAML but,
+with --plain-http, the default of the params of that name.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from nearedge.progress import say
 HOME = Path(os.environ.get("NEAREDGE_HOME") or ".nearedge")
 SHORT = re.compile(r"(?<![\w./-])nearedge/([a-z][a-z0-9-]*):[0-9][\w.-]*")
 """An image as the tree names it, such as nearedge/core:0.1.0."""
+PLAIN_HTTP = re.compile(r'(^ +- name: plain-http\n(?: +(?!- ).*\n)*? +default: )"false"$', re.MULTILINE)
 RUNTIME = "runtime"
 FRAMEWORKS = frozenset({"pytorch", "tensorflow"})
 """Images that only models of that framework run in: whoever has none of those need not build it."""
@@ -34,12 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the rendered catalog to a file, or to standard output for `-`."""
     made = argparse.ArgumentParser(prog="make install", description=__doc__, epilog=EXIT_STATUSES, allow_abbrev=False)
     made.add_argument("--registry", required=True, help="host[:port][/path] that make images pushed to")
+    made.add_argument("--plain-http", action="store_true", help="the registry speaks http: Tasks do so by default")
     made.add_argument("--images", type=Path, default=HOME / "images.json", help="references by digest, by name")
     made.add_argument("--out", type=Path, default=HOME / "install.yaml", help="file to write, - for standard output")
     options = made.parse_args(argv)
 
     def action() -> None:
         text = render(catalog_files(catalog.root()), known_images(options.images, options.registry.rstrip("/")))
+        text = PLAIN_HTTP.sub(r'\1"true"', text) if options.plain_http else text
         if str(options.out) == "-":
             print(text, end="")
             return

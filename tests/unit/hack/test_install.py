@@ -39,6 +39,19 @@ def test_the_catalog_by_digest(images: Path, tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == text
 
 
+def test_for_a_registry_on_plain_http(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(images, "--out=-") == start(images, "--out=-", "--plain-http") == 0
+    printed = list(yaml.safe_load_all(capsys.readouterr().out))
+    secure, plain = printed[: len(printed) // 2], printed[len(printed) // 2 :]
+    assert secure != plain
+    for before, after in zip(secure, plain, strict=True):
+        params = [param for param in before["spec"]["params"] if param["name"] == "plain-http"]
+        for param in params:
+            assert param["default"] == "false"
+            param["default"] = "true"
+        assert before == after
+
+
 def test_without_a_runtime_base_it_says_what_to_do(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known = json.loads(images.read_text())
     del known["runtime"]
