@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import cast
 
 from nearedge.errors import InputError, MachineError, UsageError
@@ -25,6 +26,7 @@ PORTS = 65535
 POLL_S = 0.1
 SHOWN_LINES = 5
 SHOWN_BYTES = 600
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -132,6 +134,13 @@ def last_words(log: Path) -> str:
     return f"{' | '.join(lines)} (see {log})"
 
 
+def end_once(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, and hear no second one: it would leave the server behind that is being stopped."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    signal.default_int_handler(number, frame)
+
+
 def default_log() -> Path:
     """serve.log beside the kept runs."""
     return sidecars.default_cache().parent / "serve.log"
@@ -142,12 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     def action() -> int:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: the server must not outlive us
+        for ending in ENDINGS:
+            signal.signal(ending, end_once)
         log = cast(Path, options.log or default_log())
         running, url = run(options.what, options.port, options.backend, log)
-        say(f"serving at {url} (log: {log}); stop with Ctrl-C")
-        print(url, flush=True)
         try:
+            say(f"serving at {url} (log: {log}); stop with Ctrl-C")
+            print(url, flush=True)
             return running.wait()
         except KeyboardInterrupt:
             running.stop()

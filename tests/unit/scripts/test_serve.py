@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def test_a_folder_is_served_until_ctrl_c(models, tmp_path, ending):
     assert "Traceback" not in said + log.read_text()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{url}/v2", timeout=5)
+
+
+def test_a_second_ctrl_c_leaves_no_server_behind(models, tmp_path):
+    argv = [sys.executable, "-m", "scripts.serve", str(models), "--port=0", f"--log={tmp_path / 'serve.log'}"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        url = program.stdout.readline().strip()
+        while program.poll() is None:
+            program.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+        _, said = program.communicate(timeout=30)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{url}/v2", timeout=5)
+    assert program.returncode == 0
+    assert "interrupted" not in said
 
 
 def test_what_names_an_image(tmp_path, monkeypatch):
