@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import inside
-from nearedge.release.description import Data, Description, Input
+from nearedge.release.description import Data, Description
+from nearedge.release.inputs import Input, shown
 
 Array = NDArray[Any]
 
@@ -97,15 +98,17 @@ def check(one: Input, array: Array, path: Path) -> None:
     """Raise InputError where `array` is not rows of what the input takes."""
     where = f"{path}: data of input {one.name!r}"
     check_dtype(array, dtype_of(one), f"{where} are {array.dtype}, the input takes {one.dtype}")
-    dims, shape = list(array.shape), one.shape
+    dims, shape = list(array.shape), one.bounds
     if len(dims) == len(shape) and dims:
         dims, shape = dims[1:], shape[1:]
     elif len(dims) == len(shape) + 1:
         dims = dims[1:]
     else:
-        raise InputError(f"{where} have shape {list(array.shape)}, which are no rows of {one.shape}")
-    if any(want not in (-1, have) for have, want in zip(dims, shape, strict=True)):
-        raise InputError(f"{where} have shape {list(array.shape)}, the input takes {one.shape}; axis 0 is the row")
+        raise InputError(f"{where} have shape {list(array.shape)}, which are no rows of {shown(one.shape)}")
+    if any(have < least or (most is not None and have > most) for have, (least, most) in zip(dims, shape, strict=True)):
+        raise InputError(
+            f"{where} have shape {list(array.shape)}, the input takes {shown(one.shape)}; axis 0 is the row"
+        )
 
 
 def check_dtype(array: Array, wanted: np.dtype[Any], message: str) -> None:

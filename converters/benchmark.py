@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import execution, machine, samples, sources, timing, workspace
+from converters import execution, machine, preprocessing, samples, timing, workspace
 from converters.quantities import counted
 from converters.timing import Measured, Subject
 from converters.workspace import SOURCE, Work
@@ -61,7 +61,7 @@ def fit(site: Profile, needs: Memory) -> tuple[bool, str]:
 def subjects(work: Work, f32: Path, deployed: Path, optimization: OptimizationSection) -> list[Subject]:
     """The three things that are timed, fed the same samples."""
     feeds = samples.evaluation(work.description, work.folder).feeds[:TIMED_SAMPLES]
-    ready = [sources.preprocess(work.description, feed) for feed in feeds]
+    ready = [preprocessing.preprocess(work.description, feed) for feed in feeds]
     plain = execution.properties(workspace.runtime(work.profile, "f32"), work.threads)
     chosen = execution.properties(optimization.runtime, work.threads)
     return [

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from converters import openvino_source, pytorch, tensorflow_source
+from converters import openvino_source, preprocessing, pytorch, tensorflow_source
 from converters.canonical import canonical
-from converters.datatypes import TO_OPENVINO, fed_to_model, from_openvino
+from converters.datatypes import from_openvino
+from converters.fed import fed, partial
 from converters.openvino_source import shape_of, signature_of
 from converters.refusal import essence, explained
 from converters.signature import match_inputs, match_outputs
 from nearedge.errors import MachineError, UnsupportedError
-from nearedge.release.description import Description, Input, Preprocessing
+from nearedge.release.description import Description
 from nearedge.release.sections import Format, TensorSpec
 
 XML, BIN = "model.xml", "model.bin"
@@ -41,7 +42,9 @@ def convert(path: Path, form: Format, description: Description) -> Any:  # openv
     outputs = match_outputs(description, signature_of(model, path, form).outputs or (), str(path))
     results = [model.get_results()[place] for place in outputs]
     ordered = canonical(ov.Model(results, model.get_sinks(), parameters, description.name), description)
-    return canonical(_folded(ordered, path, description), description)
+    with explained(path, "OpenVINO cannot fold in the preprocessing of model.yaml"):
+        ready = preprocessing.folded(ordered, description)
+    return canonical(ready, description)
 
 
 def save(model: Any, folder: Path) -> None:  # openvino.Model
@@ -82,45 +85,12 @@ def _spec(port: Any, what: str) -> TensorSpec:  # openvino.Output
 
 def _read(path: Path, form: Format, description: Description) -> Converted:
     """What OpenVINO reads by itself, in model.yaml's shapes."""
-    import openvino as ov
-
     if form == "savedmodel":
         tensorflow_source.check_signature(path)
     model = openvino_source.read(path, form)
     positions = match_inputs(description, signature_of(model, path, form).inputs, str(path))
     parameters = [model.get_parameters()[place] for place in positions]
-    shapes = [ov.PartialShape(one.shape) for one in description.inputs]
+    shapes = [partial(fed(one).shape) for one in description.inputs]
     with explained(path, "OpenVINO cannot give it the shapes of model.yaml"):
         model.reshape({node.output(0): shape for node, shape in zip(parameters, shapes, strict=True)})
     return model, parameters
-
-
-def _folded(model: Any, path: Path, description: Description) -> Any:  # openvino.Model
-    """The model with (value - mean) / scale before it, for the inputs that ask for it."""
-    from openvino.preprocess import PrePostProcessor
-
-    if all(one.preprocessing is None for one in description.inputs):
-        return model
-    steps = PrePostProcessor(model)
-    for one in description.inputs:
-        if one.preprocessing is not None:
-            _fold(steps.input(one.name), one, one.preprocessing)
-    with explained(path, "OpenVINO cannot fold in the preprocessing of model.yaml"):
-        return steps.build()
-
-
-def _fold(steps: Any, one: Input, given: Preprocessing) -> None:  # openvino.preprocess.InputInfo
-    """The steps of one input, in float32 (float64 for FP64) as `sources.preprocess` does it."""
-    import openvino as ov
-
-    steps.tensor().set_element_type(getattr(ov.Type, TO_OPENVINO[one.dtype]))
-    if one.layout is not None:
-        steps.tensor().set_layout(ov.Layout(one.layout))
-        steps.model().set_layout(ov.Layout(one.layout))
-    work = ov.Type.f64 if one.dtype == "FP64" else ov.Type.f32
-    process = steps.preprocess().convert_element_type(work)
-    if given.mean is not None:
-        process = process.mean(given.mean if len(given.mean) > 1 else given.mean[0])
-    if given.scale is not None:
-        process = process.scale(given.scale if len(given.scale) > 1 else given.scale[0])
-    process.convert_element_type(getattr(ov.Type, TO_OPENVINO[fed_to_model(one.dtype, preprocessed=True)]))

@@ -1,7 +1,7 @@
 """Open Inference Protocol's names of element types, and what numpy, OpenVINO and the frameworks call them."""
 
 from nearedge.errors import UnsupportedError
-from nearedge.release.description import Datatype
+from nearedge.release.inputs import Datatype
 
 OPENVINO: dict[str, Datatype] = {
     "boolean": "BOOL", "u8": "UINT8", "u16": "UINT16", "u32": "UINT32", "u64": "UINT64",

@@ -5,7 +5,8 @@ from pathlib import Path
 from converters import openvino_source, pytorch
 from converters.signature import Signature, Tensor
 from nearedge.errors import UnsupportedError
-from nearedge.release.description import Description, Input, Output, Source
+from nearedge.release.description import Description, Output, Source
+from nearedge.release.inputs import Input
 from nearedge.release.sections import Format
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from converters import exported
-from converters.datatypes import TO_NUMPY, TO_OPENVINO, fed_to_model, from_framework
+from converters.datatypes import TO_NUMPY, TO_OPENVINO, from_framework
+from converters.fed import fed, partial
 from converters.opened import Array, Opened, Run
 from converters.refusal import essence, explained
 from converters.signature import Signature, Tensor, match_inputs
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.release.description import Description
+from nearedge.release.inputs import bounds_of, shown
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle OpenMP threads must not spin; read when torch is imported
 
@@ -65,8 +67,8 @@ def convert_scripted(path: Path, description: Description) -> tuple[Any, list[An
     given = [
         (
             places[position],
-            ov.PartialShape(one.shape),
-            getattr(ov.Type, TO_OPENVINO[fed_to_model(one.dtype, one.preprocessing is not None)]),
+            partial(fed(one).shape),
+            getattr(ov.Type, TO_OPENVINO[fed(one).datatype]),
         )
         for one, position in zip(description.inputs, positions, strict=True)
     ]
@@ -83,17 +85,18 @@ def _try(module: Any, description: Description, positions: Sequence[int], path: 
     """
     import torch
 
-    if any(-1 in one.shape[1:] for one in description.inputs):
+    taken = [fed(one) for one in description.inputs]
+    if any(-1 in one.sizes[1:] for one in taken):
         return
     zeros: list[Any] = [None] * len(positions)
-    for one, position in zip(description.inputs, positions, strict=True):
-        name = TO_NUMPY[fed_to_model(one.dtype, one.preprocessing is not None)]
-        zeros[position] = torch.zeros([1 if size == -1 else size for size in one.shape], dtype=getattr(torch, name))
+    for one, position in zip(taken, positions, strict=True):
+        least = [1 if size == -1 else bounds_of(size)[0] for size in one.shape]
+        zeros[position] = torch.zeros(least, dtype=getattr(torch, TO_NUMPY[one.datatype]))
     try:
         with torch.inference_mode(), exported.quietly():
             module(*zeros)
     except (RuntimeError, IndexError, ValueError) as error:
-        given = ", ".join(f"{one.name} {one.shape} {one.dtype}" for one in description.inputs)
+        given = ", ".join(f"{one.name} {shown(one.shape)} {one.dtype}" for one in description.inputs)
         raise InputError(
             f"{path}: the model refuses the inputs of model.yaml ({given}): {essence(str(error))}"
         ) from error
@@ -106,9 +109,9 @@ def convert_exported(path: Path, description: Description) -> tuple[Any, list[An
     program = exported.load(path)
     inputs = _exported_signature(program, path).inputs
     positions = match_inputs(description, inputs, str(path))
-    shapes = dict(zip(positions, (one.shape for one in description.inputs), strict=True))
+    shapes = dict(zip(positions, (partial(fed(one).shape) for one in description.inputs), strict=True))
     with explained(path, "OpenVINO cannot convert it"), exported.quietly():
-        model = ov.convert_model(program, input=[ov.PartialShape(shapes[place]) for place in range(len(inputs))])
+        model = ov.convert_model(program, input=[shapes[place] for place in range(len(inputs))])
     return model, _parameters(model, [inputs[position].name for position in positions], path)
 
 

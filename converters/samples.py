@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from converters import arrays, synthetic
 from converters.arrays import Array
 from nearedge.errors import InputError
-from nearedge.release.description import Description, Input
+from nearedge.release.description import Description
+from nearedge.release.inputs import Input
 
 Feed = dict[str, Array]
 
@@ -22,7 +23,7 @@ Feed = dict[str, Array]
 class Requests(Sequence[Feed]):
     """Requests made from rows `first` to `last` of the arrays, cut when asked for; a last incomplete batch is left out.
 
-    `rows_each` rows go into a request: the static batch of the model, else 1.
+    `rows_each` rows go into a request: the static batch of the model, the least it takes where it has bounds, else 1.
     """
 
     def __init__(self, inputs: Sequence[Input], data: Mapping[str, Array], first: int, last: int) -> None:
@@ -77,7 +78,8 @@ class Samples:
 def rows_each(inputs: Sequence[Input], data: Mapping[str, Array]) -> int:
     """Rows that one request takes. Raises InputError where the inputs disagree about it."""
     taken = {
-        one.name: max(one.shape[0], 1) if one.shape and data[one.name].ndim == len(one.shape) else 1 for one in inputs
+        one.name: max(one.bounds[0][0], 1) if one.shape and data[one.name].ndim == len(one.shape) else 1
+        for one in inputs
     }
     if len(set(taken.values())) > 1:
         each = ", ".join(f"{name} {count}" for name, count in taken.items())

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from converters.datatypes import fed_to_model
+from converters.fed import fed
 from nearedge.errors import InputError
-from nearedge.release.description import Datatype, Description, Input
+from nearedge.release.description import Description
+from nearedge.release.inputs import Datatype, Input, shown
 
 Shape = tuple[int, ...]
 
@@ -48,13 +49,14 @@ def match_inputs(description: Description, inputs: Sequence[Tensor], where: str)
 
 def _check(one: Input, tensor: Tensor, where: str) -> None:
     """Raise InputError where the input of model.yaml cannot be the model's tensor."""
-    if tensor.shape is not None and not _fits(one.shape, tensor.shape):
+    taken = fed(one)
+    if tensor.shape is not None and not _fits(taken.sizes, tensor.shape):
+        after = "" if shown(taken.shape) == shown(one.shape) else f", after preprocessing {shown(taken.shape)}"
         raise InputError(
-            f"{where}: model.yaml gives input {one.name!r} the shape {one.shape}, the model has {list(tensor.shape)}; "
-            "a dimension may be fixed where the model's varies (-1), not the other way round"
+            f"{where}: model.yaml gives input {one.name!r} the shape {shown(one.shape)}{after}, the model has "
+            f"{list(tensor.shape)}; a dimension may be fixed where the model's varies (-1), not the other way round"
         )
-    fed = fed_to_model(one.dtype, one.preprocessing is not None)
-    if tensor.datatype is not None and fed != tensor.datatype:
+    if tensor.datatype is not None and taken.datatype != tensor.datatype:
         raise InputError(
             f"{where}: model.yaml gives input {one.name!r} the dtype {one.dtype}, the model takes {tensor.datatype}"
         )

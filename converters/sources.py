@@ -4,15 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from converters import onnx_source, openvino_source, pytorch, tensorflow_source
 from converters.arrays import Array
-from converters.datatypes import FLOATS
 from converters.opened import Opened, Run
 from converters.signature import match_inputs, match_outputs
 from nearedge.errors import InputError, UnsupportedError
-from nearedge.release.description import Description, Input
+from nearedge.release.description import Description
 from nearedge.release.sections import Format
 
 Opener = Callable[[Path, int | None], Opened]
@@ -69,27 +66,3 @@ def load_source(path: Path, form: Format, description: Description, threads: int
         run=opened.run,
         places=None if outputs is None else tuple(match_outputs(description, outputs, str(path))),
     )
-
-
-def preprocess(description: Description, feed: Mapping[str, Array]) -> dict[str, Array]:
-    """What the original model is fed where clients send `feed`: (value - mean) / scale, along the axis C of the layout.
-
-    The arithmetic is float32 (float64 for FP64), as in the IR, where it is folded in. Whole numbers become float32.
-    """
-    return {one.name: _preprocess(one, feed[one.name]) for one in description.inputs}
-
-
-def _preprocess(one: Input, array: Array) -> Array:
-    """One input, as `preprocess` says; unchanged where model.yaml asks for nothing."""
-    if one.preprocessing is None:
-        return array
-    work = np.dtype(np.float64 if one.dtype == "FP64" else np.float32)
-    values = array.astype(work)
-    axis = one.layout.index("C") if one.layout and "C" in one.layout else 0
-    for factors, apply in ((one.preprocessing.mean, np.subtract), (one.preprocessing.scale, np.divide)):
-        if factors is not None:
-            shape = [1] * values.ndim
-            if len(factors) > 1:
-                shape[axis] = len(factors)
-            values = apply(values, np.asarray(factors, work).reshape(shape))
-    return values.astype(array.dtype) if one.dtype in FLOATS else values

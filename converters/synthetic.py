@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.arrays import Array, dtype_of
-from nearedge.release.description import Input, Preprocessing
+from nearedge.release.inputs import Input, Preprocessing
 
 COUNT = 16
 SEED = 20260101
@@ -23,15 +23,15 @@ def feeds(inputs: Sequence[Input], count: int = COUNT) -> list[dict[str, Array]]
 
 
 def shape_of(one: Input) -> list[int]:
-    """The input's shape with a small size for each dimension that may vary; a first one is taken for the batch."""
+    """The shape with a small size, within bounds, for each dimension that may vary; a first one is the batch."""
     letters = one.layout or "?" * len(one.shape)
-    sizes = [
-        SIZE_OF_LETTER.get(letter, OTHER_SIZE) if size < 0 else size
-        for letter, size in zip(letters, one.shape, strict=True)
+    wanted = [SIZE_OF_LETTER.get(letter, OTHER_SIZE) for letter in letters]
+    if one.shape and one.layout is None:
+        wanted[0] = 1
+    return [
+        max(least, size if most is None else min(size, most))
+        for size, (least, most) in zip(wanted, one.bounds, strict=True)
     ]
-    if one.shape and one.shape[0] < 0 and one.layout is None:
-        sizes[0] = 1
-    return sizes
 
 
 def values(one: Input, generator: np.random.Generator) -> Array:
@@ -43,10 +43,11 @@ def values(one: Input, generator: np.random.Generator) -> Array:
         return generator.integers(0, 256 if one.dtype == "UINT8" else SMALL_INTEGERS, shape).astype(dtype)
     given = one.preprocessing or Preprocessing()
     axis = (one.layout or "").find("C")
+    mean, scale = given.mean or [0.0], given.scale or [1.0]
+    if given.channel_order is not None:  # mean and scale are in the model's order
+        mean, scale = mean[::-1], scale[::-1]
     normal = generator.standard_normal(shape)
-    return (
-        normal * along(given.scale or [1.0], axis, len(shape)) + along(given.mean or [0.0], axis, len(shape))
-    ).astype(dtype)
+    return (normal * along(scale, axis, len(shape)) + along(mean, axis, len(shape))).astype(dtype)
 
 
 def along(numbers: list[float], axis: int, dimensions: int) -> Array:

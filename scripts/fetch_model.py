@@ -146,7 +146,7 @@ def check_sha256(collected: Collected, expected: str) -> None:
 
 def meaning_sha256(description: Description) -> str:
     """Hex sha256 of model.yaml's values: comments, order of keys and defaults written out do not count."""
-    values = description.model_dump(mode="json", by_alias=True)
+    values = description.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

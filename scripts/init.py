@@ -14,7 +14,7 @@ from nearedge.errors import InputError, UsageError
 from nearedge.files import write_text
 from nearedge.program import guarded, new_parser
 from nearedge.release import description as descriptions
-from nearedge.release.description import Datatype
+from nearedge.release.inputs import Datatype
 
 NAME = "init"
 ASSUMED: Datatype = "FP32"

@@ -13,6 +13,7 @@ from converters import (
     golden,
     instruction_set,
     machine,
+    preprocessing,
     proof,
     samples,
     sources,
@@ -102,7 +103,7 @@ def run(root: Path, stage: str) -> Outcome:
     found = proof.compare(
         work.description,
         evaluation,
-        lambda feed: source.predict(sources.preprocess(work.description, feed)),
+        lambda feed: source.predict(preprocessing.preprocess(work.description, feed)),
         runner.predict,
         f"{stage}: samples compared",
     )

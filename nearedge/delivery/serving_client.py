@@ -10,7 +10,7 @@ import requests
 from numpy.typing import NDArray
 
 from nearedge.errors import GateError
-from nearedge.release.description import Datatype
+from nearedge.release.inputs import Datatype
 from nearedge.release.sections import TensorSpec
 
 Array = NDArray[Any]

@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from nearedge.errors import InputError, UnsupportedError
+from nearedge.release.inputs import Input
+from nearedge.release.strict import Strict
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"
-
-Datatype = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"
-]
-"""Open Inference Protocol's names of element types."""
 
 MetricName = Literal["accuracy", "f1", "mae", "rmse"]
 HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "f1": True, "mae": False, "rmse": False}
@@ -27,55 +24,11 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$")]
 Rows = Annotated[tuple[int, int], Field(description="first row and the row after the last")]
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused; values never change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Source(Strict):
     """The trained model. `path` is relative to model.yaml."""
 
     path: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-
-
-class Preprocessing(Strict):
-    """Folded into the IR, so that clients send raw values: the model is fed (value - mean) / scale."""
-
-    mean: list[float] | None = Field(default=None, description="one for each channel, or one for all")
-    scale: list[float] | None = Field(default=None, description="one for each channel, or one for all; none may be 0")
-
-    @model_validator(mode="after")
-    def no_zero_scale(self) -> Self:
-        """Refuse a division by zero before it reaches a model."""
-        if self.scale and 0 in self.scale:
-            raise ValueError("scale holds a 0; a value cannot be divided by it")
-        return self
-
-
-class Input(Strict):
-    """One input tensor. In `shape`, -1 is a dimension that may vary."""
-
-    name: str
-    shape: list[Annotated[int, Field(ge=-1)]]
-    dtype: Datatype
-    layout: str | None = Field(default=None, pattern=r"^[A-Z]+$", description="one letter a dimension, such as NCHW")
-    preprocessing: Preprocessing | None = None
-
-    @model_validator(mode="after")
-    def layout_fits(self) -> Self:
-        """A layout names each dimension of the shape once."""
-        if self.layout is not None and len(self.layout) != len(self.shape):
-            raise ValueError(f"layout {self.layout} has {len(self.layout)} letters, shape has {len(self.shape)}")
-        if self.preprocessing is not None and "C" not in (self.layout or "") and not self.single_valued():
-            raise ValueError("mean or scale for each channel need a layout with a C")
-        return self
-
-    def single_valued(self) -> bool:
-        """Whether preprocessing gives one mean and one scale for all channels."""
-        given = self.preprocessing or Preprocessing()
-        return all(len(values) == 1 for values in (given.mean, given.scale) if values is not None)
 
 
 class Output(Strict):

@@ -8,7 +8,8 @@ from pydantic import Field, ValidationError
 
 from nearedge import catalog
 from nearedge.errors import InputError
-from nearedge.release.description import Strict, first_fault
+from nearedge.release.description import first_fault
+from nearedge.release.strict import Strict
 
 InstructionSet = Literal["sse42", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "amx"]
 INSTRUCTION_SETS: tuple[InstructionSet, ...] = (

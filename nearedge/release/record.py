@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.release import sections
-from nearedge.release.description import Strict, first_fault
+from nearedge.release.description import first_fault
 from nearedge.release.sections import (
     RECORD_VERSION,
     BenchmarkSection,
@@ -28,6 +28,7 @@ from nearedge.release.sections import (
     VerificationDeployedSection,
     VerificationF32Section,
 )
+from nearedge.release.strict import Strict
 
 IDENTITY_FILE = "release.json"
 PREVIOUS = "previous/release.json"

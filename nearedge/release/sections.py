@@ -12,8 +12,10 @@ from pydantic import Field, ValidationError
 
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import write_text
-from nearedge.release.description import Datatype, Strict, first_fault
+from nearedge.release.description import first_fault
+from nearedge.release.inputs import Datatype
 from nearedge.release.profile import InstructionSet
+from nearedge.release.strict import Strict
 
 RECORD_VERSION: Literal[1] = 1
 FOLDER = "release"

@@ -10,7 +10,7 @@ from converters import instruction_set as converters_instruction_set
 from converters import parity
 from nearedge.delivery import acceptance, serving_client
 from nearedge.release import profile, record, sections
-from nearedge.release.description import Datatype
+from nearedge.release.inputs import Datatype
 from serving_image import instruction_set, self_test, tensors
 from serving_image import record as served
 from serving_image.faults import LoadError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from converters import convert, execution, proof, samples, sources, workspace
+from converters import convert, execution, preprocessing, proof, samples, sources, workspace
 from converters.thresholds import THRESHOLDS
 from nearedge.errors import GateError
 from nearedge.release import description
@@ -18,7 +18,7 @@ def prove(release, xml=None, described=None):
     evaluation = samples.evaluation(described, release / "source")
 
     def original(feed):
-        return source.predict(sources.preprocess(described, feed))
+        return source.predict(preprocessing.preprocess(described, feed))
 
     return proof.compare(described, evaluation, original, runner.predict, "test")
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from converters import convert, sources
+from converters import convert, preprocessing, sources
 from converters.opened import Opened
 from converters.signature import Signature, Tensor
 from nearedge.errors import InputError, UnsupportedError
@@ -60,7 +60,7 @@ def test_the_ir_predicts_what_the_original_predicts(models, name):
     ],
 )
 @pytest.mark.parametrize(
-    "preprocessing",
+    "steps",
     [
         {"mean": [1.0, 2.0, 3.0], "scale": [2.0, 4.0, 0.5]},
         {"mean": [5.0]},
@@ -68,14 +68,14 @@ def test_the_ir_predicts_what_the_original_predicts(models, name):
         {"mean": [0.1, 0.2, 0.3], "scale": [255.0]},
     ],
 )
-def test_preprocessing_folded_in_is_the_preprocessing_done_before(models, name, layout, dtype, preprocessing):
+def test_preprocessing_folded_in_is_the_preprocessing_done_before(models, name, layout, dtype, steps):
     path, form = models.path(name), FORMS[name]
     plain = described(path, form, name)
     given = {"name": plain.inputs[0].name, "shape": plain.inputs[0].shape, "dtype": dtype, "layout": layout}
-    description = described(path, form, name, inputs=[given | {"preprocessing": preprocessing}])
+    description = described(path, form, name, inputs=[given | {"preprocessing": steps}])
     values = feed(description)
     source = sources.load_source(path, form, description, threads=1)
-    expected = source.predict(sources.preprocess(description, values))
+    expected = source.predict(preprocessing.preprocess(description, values))
     model = convert.convert(path, form, description)
     found = executed(model, values)
     inputs, _ = convert.specs(model, name)
@@ -101,7 +101,7 @@ def test_preprocess_keeps_the_model_s_type(dtype, array, result):
       {{name: x, shape: [-1, 2], dtype: {dtype}, layout: NC, preprocessing: {{mean: [1, 2], scale: [2, 4]}}}},
       {{name: z, shape: [1], dtype: INT64}}]}}"""
     values = {"x": np.array([[3, 10], [1, 2]], array), "z": np.array([7])}
-    found = sources.preprocess(parse(text, "model.yaml"), values)
+    found = preprocessing.preprocess(parse(text, "model.yaml"), values)
     assert found["x"].dtype == result
     assert found["x"].tolist() == [[1.0, 2.0], [0.0, 0.0]]
     assert found["z"] is values["z"]

@@ -87,7 +87,7 @@ def test_preprocessing_by_channel_needs_a_channel() -> None:
     document = yaml.safe_load(with_change("inputs.0.preprocessing", {"mean": [1.0, 2.0, 3.0]}))
     description.parse(yaml.safe_dump(document), "model.yaml")
     del document["inputs"][0]["layout"]
-    with pytest.raises(InputError, match="need a layout with a C"):
+    with pytest.raises(InputError, match="mean needs a layout with a C"):
         description.parse(yaml.safe_dump(document), "model.yaml")
 
 

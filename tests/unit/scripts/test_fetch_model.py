@@ -98,7 +98,7 @@ def test_the_descriptions_digest_is_of_its_meaning(source: Path) -> None:
     text = "# a comment\n" + MODEL.replace("name: digits\n", "") + "name: digits\nversion: '1'\n"
     assert fetch_model.meaning_sha256(description.parse(text, "x")) == first
     assert fetch_model.meaning_sha256(description.parse(MODEL + "version: '2'\n", "x")) != first
-    values = description.parse(MODEL, "x").model_dump(mode="json", by_alias=True)
+    values = description.parse(MODEL, "x").model_dump(mode="json", by_alias=True, exclude_defaults=True)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     assert first == hashlib.sha256(text.encode()).hexdigest()
 
