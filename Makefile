@@ -72,7 +72,7 @@ examples: $(call stamp,dev) ## Push the runtime base and the examples, as OCI ar
 	@$(BIN)/python hack/examples.py $(REGISTRY_OPTIONS)
 
 install: $(call stamp,core) ## Render Tasks and Pipelines with the images of REGISTRY by digest, for kubectl apply
-	@$(BIN)/python hack/install.py --registry=$(REGISTRY)
+	@$(BIN)/python hack/install.py $(REGISTRY_OPTIONS)
 
 clean: ## Remove the environment, runs, demos and caches of this folder
 	rm -rf $(VENV) .nearedge dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
