@@ -13,7 +13,7 @@ from pathlib import Path
 
 from converters import companions, formats
 from nearedge.delivery import access as registry
-from nearedge.delivery import deployed, git
+from nearedge.delivery import bucket, deployed, git
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Collected, collect
 from nearedge.delivery.places import Access, locate
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         default="model.yaml",
         help="model.yaml, or an archive that holds one: a path in the source folder, oci://registry/name@sha256:..., "
-        "git+https://...[@ref][#subpath] (also git+ssh, git+file), or an http(s) URL",
+        "s3://bucket/key, git+https://...[@ref][#subpath] (also git+ssh, git+file), or an http(s) URL",
     )
     options.add_argument("--sha256", default="", help="what the model has to have; empty: what model.yaml says")
     options.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="cap on what is fetched and unpacked")
@@ -60,10 +60,12 @@ def parser() -> argparse.ArgumentParser:
     for kind in STEP_IMAGES:
         options.add_argument(f"--step-image-{kind}", default="", help=f"image to name for a model that needs {kind}")
     options.add_argument("--plain-http", type=boolean, default=False, help="speak plain http to the registry")
+    options.add_argument("--s3-endpoint", default="", help="URL of an S3 compatible store; empty: AWS")
     options.add_argument("--ca-bundle", type=optional_path, help="folder with ca-bundle.crt")
     options.add_argument("--basic-auth", type=optional_path, help="folder with .gitconfig and .git-credentials")
     options.add_argument("--ssh-directory", type=optional_path, help="folder with known_hosts and a private key")
     options.add_argument("--dockerconfig", type=optional_path, help="folder with config.json")
+    options.add_argument("--aws-credentials", type=optional_path, help="folder with credentials and config, as of AWS")
     add_results(
         options,
         step_image="image that holds the model's framework",
@@ -182,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             repository=git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle),
             registry=registry.Access(options.ca_bundle, options.dockerconfig, options.plain_http),
             web=Client(options.ca_bundle),
+            store=bucket.Access(options.s3_endpoint, options.aws_credentials, options.ca_bundle),
         )
         known_as = Deployed(options.git_url, options.git_branch)
         section = run(options.workspace, options.model, options.source, reach, known_as, options.sha256)

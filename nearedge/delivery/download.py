@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -34,6 +35,16 @@ class PassingError(Exception):
         self.wait_s = wait_s
 
 
+class Attempt(Protocol):
+    """What `Client.persist` tries until it is through; `size` is what has arrived so far, in bytes."""
+
+    name: str
+    size: int
+
+    def attempt(self) -> None:
+        """Try once. Raises PassingError where another attempt makes sense."""
+
+
 @dataclass
 class Client:
     """How to reach web servers. `ca_bundle` is a folder that holds ca-bundle.crt; proxies come from the environment."""
@@ -50,17 +61,17 @@ class Client:
         """
         try:
             with session(url, self.ca_bundle) as web:
-                self.persist(Transfer(url, path, max_bytes), web)
+                self.persist(Transfer(url, path, max_bytes, web))
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
-    def persist(self, transfer: "Transfer", web: requests.Session) -> None:
+    def persist(self, transfer: "Attempt") -> None:
         """Try until the transfer is whole. An attempt that came further than all before starts the count anew."""
         failed, wait_s, furthest = 0, self.first_wait_s, 0
         while True:
             try:
-                transfer.attempt(web)
+                transfer.attempt()
                 return
             except PassingError as fault:
                 failed, wait_s = (0, self.first_wait_s) if transfer.size > furthest else (failed, wait_s)
@@ -85,21 +96,21 @@ def session(url: str, ca_bundle: Path | None) -> requests.Session:
 class Transfer:
     """One file on its way; `size` is what has arrived of it, in bytes."""
 
-    def __init__(self, url: str, path: Path, max_bytes: int) -> None:
+    def __init__(self, url: str, path: Path, max_bytes: int, web: requests.Session) -> None:
         """As `Client.download`."""
-        self.url, self.path, self.max_bytes = url, path, max_bytes
+        self.url, self.path, self.max_bytes, self.web = url, path, max_bytes, web
         self.name = without_credentials(url)
         self.size = 0
         self.validator = ""
         self.said = time.monotonic()
 
-    def attempt(self, web: requests.Session) -> None:
+    def attempt(self) -> None:
         """Ask for what is missing and append it. Raises PassingError where another attempt makes sense."""
         headers = {}
         if self.size and self.validator:
             headers = {"Range": f"bytes={self.size}-", "If-Range": self.validator}
         try:
-            with web.get(self.url, headers=headers, stream=True) as response:
+            with self.web.get(self.url, headers=headers, stream=True) as response:
                 total = self.check(response)
                 self.receive(response)
         except requests.exceptions.SSLError as error:

@@ -99,9 +99,13 @@ def trusted(home: Path, ca_bundle: Path) -> Path:
     given = ca_bundle / CA_FILE if ca_bundle.is_dir() else ca_bundle
     if not given.is_file():
         raise InputError(f"{given}: no such file; the workspace ca-bundle holds {CA_FILE}")
-    own = Path(ssl.get_default_verify_paths().cafile or DEFAULT_CA_BUNDLE_PATH)
-    private(home / CA_FILE, own.read_text(encoding="utf-8") + "\n" + given.read_text(encoding="utf-8"))
+    private(home / CA_FILE, own_trust().read_text(encoding="utf-8") + "\n" + given.read_text(encoding="utf-8"))
     return home / CA_FILE
+
+
+def own_trust() -> Path:
+    """The file with the CAs that this machine trusts; SSL_CERT_FILE is heard."""
+    return Path(ssl.get_default_verify_paths().cafile or DEFAULT_CA_BUNDLE_PATH)
 
 
 def ssh_command(home: Path, directory: Path | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from nearedge.delivery import access, git
+from nearedge.delivery import access, bucket, bucket_place, git
 from nearedge.delivery import reference as references
 from nearedge.delivery.archives import Limits, extract, is_archive
 from nearedge.delivery.artifact import pull_artifact
@@ -20,12 +20,13 @@ SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Access:
-    """What reaches the outside: git, registries and web servers, and the cap on what is brought, in bytes."""
+    """What reaches the outside: git, registries, web servers and S3, and the cap on what is brought, in bytes."""
 
     max_bytes: int
     repository: git.Access = field(default_factory=git.Access)
     registry: access.Access = field(default_factory=access.Access)
     web: Client = field(default_factory=Client)
+    store: bucket.Access = field(default_factory=bucket.Access)
 
 
 def locate(reference: str, source: Path | None, scratch: Path, reach: Access) -> Place:
@@ -43,7 +44,7 @@ def locate(reference: str, source: Path | None, scratch: Path, reach: Access) ->
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise UnsupportedError(f"{scheme}://: models are not fetched from there; give a path or one of {known}")
     try:
-        _ = urlsplit(reference).port
+        _ = scheme == "s3" or urlsplit(reference).port
     except ValueError as error:
         raise InputError(f"model: is no URL ({error})") from error
     return SCHEMES[scheme](reference, scratch, reach)
@@ -54,12 +55,18 @@ def local(reference: str, source: Path | None, scratch: Path, reach: Access) -> 
     if source is None:
         raise InputError(f"model {reference!r} is a path, and no workspace source is bound; bind it or give a URL")
     path = inside(source, reference)
-    if path.is_file() and is_archive(path):
-        return unpacked(path, reference, scratch, reach)
     if not path.exists():
         raise InputError(f"{reference}: no such file in the workspace source; `nearedge init MODEL` writes one")
     root = source.resolve()
-    return Place(root, find_description(root, str(path.relative_to(root)), reference), reference)
+    return described(root, str(path.relative_to(root)), reference, scratch, reach)
+
+
+def described(root: Path, subpath: str, origin: str, scratch: Path, reach: Access) -> Place:
+    """The model.yaml at `subpath` of the folder `root`, or in the archive there."""
+    path = inside(root, subpath) if subpath else root
+    if path.is_file() and is_archive(path):
+        return unpacked(path, origin, scratch, reach)
+    return Place(root, find_description(root, subpath, origin), origin)
 
 
 def unpacked(archive: Path, origin: str, scratch: Path, reach: Access) -> Place:
@@ -88,7 +95,7 @@ def from_git(reference: str, scratch: Path, reach: Access) -> Place:
     if size_of(root) > reach.max_bytes:
         raise InputError(f"{git.without_credentials(url)}: the repository is more than max-bytes {reach.max_bytes}")
     origin = f"git+{git.without_credentials(url)}@{commit}" + (f"#{subpath}" if subpath else "")
-    return Place(root, find_description(root, subpath, origin), origin)
+    return described(root, subpath, origin, scratch, reach)
 
 
 def checkout(client: git.Git, url: str, ref: str, into: Path) -> str:
@@ -148,16 +155,37 @@ class Relative:
 
 
 def from_registry(reference: str, scratch: Path, reach: Access) -> Place:
-    """`oci://registry/name[:tag][@digest]`: an artifact whose layers are files with titles. The origin is by digest."""
+    """`oci://registry/name[:tag][@digest]`: an artifact whose layers are files with titles. The origin is by digest.
+
+    Where it holds one file only, that may be an archive.
+    """
     parsed = references.parse(reference)
     root = scratch / "artifact"
     digest = pull_artifact(parsed, root, reach.registry, max_bytes=reach.max_bytes)
     origin = f"oci://{parsed.registry}/{parsed.name}@{digest}"
-    return Place(root, find_description(root, "", origin), origin)
+    files = [path for path in root.rglob("*") if path.is_file()]
+    only = str(files[0].relative_to(root)) if len(files) == 1 and is_archive(files[0]) else ""
+    return described(root, only, origin, scratch, reach)
+
+
+def from_bucket(reference: str, scratch: Path, reach: Access) -> Place:
+    """`s3://bucket/key` of a model.yaml or an archive, or of the prefix that a model.yaml lies below."""
+    name, key = bucket_place.parse(reference)
+    root = scratch / "bucket"
+    root.mkdir()
+    first = root / "model.yaml"
+    with bucket.opened(name, reach.store) as store:
+        key = bucket_place.bring_first(store, key, first, reach.max_bytes)
+    origin = f"s3://{name}/{key}"
+    if is_archive(first):
+        return unpacked(first, origin, scratch, reach)
+    beside = bucket_place.Beside(name, key[: key.rfind("/") + 1], root, reach.store, reach.max_bytes)
+    return Place(root, first, origin, bring=beside.bring)
 
 
 SCHEMES: dict[str, Callable[[str, Path, Access], Place]] = {
     "oci": from_registry,
+    "s3": from_bucket,
     "git+https": from_git,
     "git+ssh": from_git,
     "git+http": from_git,

@@ -113,7 +113,7 @@ def test_an_archive_in_the_workspace(tmp_path: Path, folder: Path, top: str, kin
         ("none.yaml", InputError, "no such file in the workspace"),
         ("../x", InputError, "leads out"),
         ("/etc/passwd", InputError, "leads out"),
-        ("s3://bucket/x", UnsupportedError, r"s3://: models are not fetched from there"),
+        ("gs://bucket/x", UnsupportedError, r"gs://: models are not fetched from there; .* s3://"),
         ("http://[::1/x", InputError, "no URL"),
         ("git+file:///nowhere.git", OutsideError, "nowhere.git"),
         ("git+file:///nowhere.git@--x", InputError, "no name of a branch"),
