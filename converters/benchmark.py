@@ -130,4 +130,8 @@ def executed(optimization: OptimizationSection) -> str:
     rest = optimization.runtime.inference_precision
     if optimization.precision == "int8":
         return f"OpenVINO, int8 weights and execution, the rest in {rest}"
+    if optimization.precision == "int8-accuracy-aware":
+        return f"OpenVINO, int8 weights and execution where the accuracy bears it, the rest in {rest}"
+    if optimization.precision == "int8-weights":
+        return f"OpenVINO, int8 weights and {rest} execution"
     return f"OpenVINO, {optimization.precision} weights and {rest} execution"

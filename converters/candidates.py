@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters import execution, instruction_set, proof, quantize, workspace
+from converters.accuracy_control import Control
 from converters.canonical import canonical
 from converters.metrics import drop
 from converters.samples import Samples
@@ -15,7 +16,9 @@ from nearedge.release.description import Description
 from nearedge.release.profile import InstructionSet
 from nearedge.release.sections import OutputParity, Precision
 
-PRECISIONS: tuple[Precision, ...] = ("f32", "fp16", "bf16", "int8")
+PRECISIONS: tuple[Precision, ...] = ("f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware")
+"""From the cheapest to make to the dearest."""
+CALIBRATED: tuple[Precision, ...] = ("int8", "int8-accuracy-aware")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Made:
 
 def refusal(precision: Precision, site: InstructionSet, here: InstructionSet, calibration: Samples | None) -> str:
     """Why a precision is no candidate; empty where it is one."""
-    if precision == "int8" and calibration is None:
-        return "int8 needs real samples to calibrate with; name data with calibration rows in model.yaml"
+    if precision in CALIBRATED and calibration is None:
+        return f"{precision} needs real samples to calibrate with; name data with calibration rows in model.yaml"
     if precision == "bf16" and not instruction_set.has_bf16(site):
         return f"bf16 needs a processor that computes in it; the site's profile has {site}"
     if precision == "bf16" and not instruction_set.has_bf16(here):
@@ -50,16 +53,29 @@ def refusal(precision: Precision, site: InstructionSet, here: InstructionSet, ca
     return ""
 
 
-def make(description: Description, precision: Precision, f32: Path, calibration: Samples | None, folder: Path) -> Path:
+def make(
+    description: Description,
+    precision: Precision,
+    f32: Path,
+    calibration: Samples | None,
+    folder: Path,
+    control: Control | None = None,
+) -> Path:
     """Write the IR of that precision to `folder/PRECISION/model.xml`, the same bytes every time.
 
-    All but f32 keep what is not quantised in FP16. Raises InputError where NNCF refuses the model.
+    All but f32 keep what is not quantised in FP16. int8-accuracy-aware needs a `control`. Raises InputError where NNCF
+    refuses the model, OutOfTimeError where the control's time is up.
     """
     import openvino
 
     model = execution.read(f32)
-    if precision == "int8" and calibration is not None:
-        model = canonical(quantize.int8(model, calibration), description)
+    settings = description.quantization
+    if precision == "int8-weights":
+        model = canonical(quantize.weights(model, settings), description)
+    elif precision == "int8" and calibration is not None:
+        model = canonical(quantize.int8(model, calibration, settings), description)
+    elif precision == "int8-accuracy-aware" and calibration is not None and control is not None:
+        model = canonical(quantize.accuracy_aware(model, calibration, control, settings), description)
     xml = folder / precision / "model.xml"
     xml.parent.mkdir(parents=True)
     openvino.save_model(model, xml, compress_to_fp16=precision != "f32")

@@ -9,14 +9,14 @@ from converters.candidates import Made
 from converters.quantities import megabytes, milliseconds
 from converters.timing import Measured
 from nearedge.errors import GateError
-from nearedge.release.sections import Candidate, Precision
+from nearedge.release.sections import DOES_NOT_HOLD, Candidate, Precision
 
-PREFERENCE: tuple[Precision, ...] = ("fp16", "f32", "bf16", "int8")
-"""From the one to begin with to the dearest. fp16 weights are half the bytes to pull and run in f32; bf16 and int8
-change what is computed."""
+PREFERENCE: tuple[Precision, ...] = ("fp16", "f32", "bf16", "int8-weights", "int8", "int8-accuracy-aware")
+"""From the one to begin with to the dearest. fp16 weights are half the bytes to pull and run in f32; bf16 and those
+with int8 change what is computed."""
 QUIET = 20
 """Percentile of the latencies of one turn that candidates are compared by."""
-WORTH: dict[Precision, float] = {"fp16": 1.05, "f32": 1.25, "bf16": 1.05, "int8": 1.05}
+WORTH: dict[Precision, float] = dict.fromkeys(PREFERENCE, 1.05) | {"f32": 1.25}
 """How many times faster each must be than the simpler one it would replace. f32 runs the kernels that fp16 weights run,
 so a small gain of it is noise, and it is twice as large."""
 
@@ -56,7 +56,7 @@ def fastest(made: Sequence[Made], measured: Mapping[str, Measured]) -> Choice:
         if one is None:
             continue
         if one.faults:
-            outcomes[precision] = f"does not hold: {one.faults[0]}"
+            outcomes[precision] = f"{DOES_NOT_HOLD}: {one.faults[0]}"
         elif best is None:
             best = precision
         else:
@@ -90,10 +90,10 @@ def praise(precision: Precision, one: Made, measured: Mapping[str, Measured]) ->
 def table(
     made: Sequence[Made],
     measured: Mapping[str, Measured],
-    refused: Mapping[Precision, str],
+    left_out: Mapping[Precision, str],
     said: Mapping[Precision, str],
 ) -> list[Candidate]:
-    """The section's entries: candidates that were made, then those that could not be."""
+    """The section's entries: candidates that were made, then those that were not, with the reason."""
     rows = [
         Candidate(
             precision=one.precision,
@@ -110,8 +110,8 @@ def table(
     rows += [
         Candidate(
             precision=precision, metric=None, drop=None, top1_agreement=None, max_relative=None, p50_ms=None,
-            size_bytes=None, outcome=f"not possible: {why}",
+            size_bytes=None, outcome=why,
         )
-        for precision, why in refused.items()
+        for precision, why in left_out.items()
     ]  # fmt: skip
     return rows

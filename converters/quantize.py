@@ -1,27 +1,30 @@
-"""INT8 by NNCF's post-training quantisation of the OpenVINO model, calibrated with real samples."""
+"""INT8 by NNCF on the OpenVINO model: weights alone, all that gains by it, or all that the metric bears."""
 
 import contextlib
 import io
 import logging
 import random
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converters.accuracy_control import Control, OutOfTimeError
 from converters.arrays import Array
 from converters.samples import Samples
 from nearedge.errors import InputError
+from nearedge.release.quantization import Quantization
 
 if TYPE_CHECKING:
     import openvino
 
-MOST_SAMPLES = 300
-"""NNCF's own default; more changed nothing that could be measured."""
 SEED = 0
+NAMES_SHOWN = 12
+PLAIN = Quantization()
 
 
-def int8(model: "openvino.Model", calibration: Samples) -> "openvino.Model":
+def int8(model: "openvino.Model", calibration: Samples, settings: Quantization = PLAIN) -> "openvino.Model":
     """A quantised copy of an f32 model; the same samples give the same weights. Raises InputError where NNCF refuses.
 
     Overflow is fixed in every layer (weights use half their range), which makes answers the same with and without
@@ -29,23 +32,87 @@ def int8(model: "openvino.Model", calibration: Samples) -> "openvino.Model":
     0.018, without the fix; by 2.0 with NNCF's own choice of the first layer; by nothing with it in every layer.
     """
     import nncf
+
+    given = parameters(model, calibration, settings)
+    with explained("int8"):
+        return nncf.quantize(model, advanced_parameters=no_overflow(), **given)
+
+
+def accuracy_aware(
+    model: "openvino.Model", calibration: Samples, control: Control, settings: Quantization = PLAIN
+) -> "openvino.Model":
+    """As `int8`, with as many layers turned back as the metric on `control`'s samples needs.
+
+    One ranking worker and a fixed order of layers: the same samples give the same weights on the same kind of
+    processor. Raises InputError where NNCF refuses, OutOfTimeError where the control's time is up.
+    """
+    import nncf
+    from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters
+
+    given = parameters(model, calibration, settings)
+    numbers = list(range(len(control.places)))
+    with explained("int8-accuracy-aware"):
+        return nncf.quantize_with_accuracy_control(
+            model,
+            validation_dataset=nncf.Dataset(numbers, control.feed),
+            validation_fn=control.validate,
+            max_drop=control.allowed,
+            advanced_quantization_parameters=no_overflow(),
+            advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(num_ranking_workers=1),
+            **given,
+        )
+
+
+def weights(model: "openvino.Model", settings: Quantization = PLAIN) -> "openvino.Model":
+    """A copy whose weights are INT8 with a scale and a zero point for each channel; it computes in floats.
+
+    Needs no data. Raises InputError where NNCF refuses.
+    """
+    import nncf
+
+    ignored = ignored_scope(model, settings)
+    with explained("int8-weights"):
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=ignored)
+
+
+def parameters(model: "openvino.Model", calibration: Samples, settings: Quantization) -> dict[str, Any]:
+    """What both ways to quantise are told alike."""
+    import nncf
+
+    count = min(len(calibration.feeds), settings.subset)
+    return {
+        "calibration_dataset": nncf.Dataset(chosen(calibration, count)),
+        "subset_size": count,
+        "preset": nncf.QuantizationPreset(settings.preset),
+        "ignored_scope": ignored_scope(model, settings),
+    }
+
+
+def no_overflow() -> Any:  # nncf.AdvancedQuantizationParameters
+    """Weights in half their range, in every layer."""
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
-    nncf.set_log_level(logging.ERROR)
-    random.seed(SEED)
-    np.random.seed(SEED)  # NNCF draws from numpy's global generator
-    count = min(len(calibration.feeds), MOST_SAMPLES)
-    try:
-        with quiet():
-            return nncf.quantize(
-                model,
-                nncf.Dataset(chosen(calibration, count)),
-                subset_size=count,
-                advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+    return AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE)
+
+
+def ignored_scope(model: "openvino.Model", settings: Quantization) -> Any:  # nncf.IgnoredScope or None
+    """The nodes to leave as they are. Raises InputError for an entry that no node's whole name matches."""
+    import nncf
+
+    if not settings.ignored:
+        return None
+    names = [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() != "Constant"]
+    picked: dict[str, None] = {}
+    for entry in settings.ignored:
+        found = [name for name in names if name == entry or re.fullmatch(entry, name)]
+        if not found:
+            weighty = [name for name in names if re.match("(Group)?Conv|MatMul", name)] or names
+            raise InputError(
+                f"quantization.ignored: {entry!r} is no node of ir/f32/model.xml; "
+                f"there are {', '.join(weighty[:NAMES_SHOWN])}{' …' if len(weighty) > NAMES_SHOWN else ''}"
             )
-    except (RuntimeError, ValueError, nncf.ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"precision int8: NNCF cannot quantise this model ({reason}); choose fp16") from error
+        picked |= dict.fromkeys(found)
+    return nncf.IgnoredScope(names=list(picked), validate=False)
 
 
 def chosen(calibration: Samples, count: int) -> list[dict[str, Array]]:
@@ -54,7 +121,18 @@ def chosen(calibration: Samples, count: int) -> list[dict[str, Array]]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep NNCF's progress bars off stdout, where results and other programs' output go."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+def explained(precision: str) -> Iterator[None]:
+    """Seed what NNCF draws from, keep its bars off stdout, and turn its refusals into one line."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    random.seed(SEED)
+    np.random.seed(SEED)  # NNCF draws from numpy's global generator
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except OutOfTimeError:
+        raise
+    except (RuntimeError, ValueError, nncf.ValidationError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"precision {precision}: NNCF cannot quantise this model ({reason}); choose fp16") from error

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from converters import candidates, choose, execution, instruction_set, machine, reuse, samples, telemetry, timing
+from converters import candidates, choose, reuse, samples, telemetry
 from converters import workspace as works
 from converters.candidates import Made
 from converters.choose import Choice
-from converters.samples import Samples
+from converters.study import Study
 from converters.timing import Measured
-from converters.workspace import DEPLOYED, Work
+from converters.workspace import DEPLOYED
 from nearedge.errors import InputError, MachineError
 from nearedge.files import new_directory, sha256_file, size_of
 from nearedge.program import add_results, boolean, guarded, new_parser, write_results
@@ -30,9 +30,16 @@ from nearedge.release.sections import (
 )
 
 NAME = "optimize-model"
-SECONDS = 2.0
-"""Time that all candidates are timed for together."""
-TIMED_SAMPLES = 16
+BUDGET_S = 600.0
+"""Candidates are begun for so long where the precision is chosen; int8-accuracy-aware is the one that may take it."""
+
+
+def seconds(text: str) -> float:
+    """Type of an option that takes a time in seconds, 0 or more."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: give seconds, 0 or more")
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,48 +52,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--remeasure", type=boolean, default=False, help="true: measure again, even where the previous choice holds"
     )
+    options.add_argument(
+        "--budget-seconds", type=seconds, default=BUDGET_S, help="auto: begin no candidate after so many seconds"
+    )
     add_results(options, precision="the precision that was chosen")
     return options
-
-
-@dataclass
-class Study:
-    """What is known while the precision is chosen."""
-
-    work: Work
-    f32: Path
-    evaluation: Samples
-    calibration: Samples | None
-    before: float | None
-    folder: Path
-
-    def make(self, precision: Precision) -> Made:
-        """Make one candidate and judge it."""
-        say(f"{precision}: made and judged on {self.evaluation.rows} samples")
-        xml = candidates.make(self.work.description, precision, self.f32, self.calibration, self.folder)
-        return candidates.judge(self.work, precision, xml, self.f32, self.evaluation, self.before)
-
-    def refusal(self, precision: Precision) -> str:
-        """Why a precision is not possible, empty where it is."""
-        site, here = self.work.profile.instruction_set, instruction_set.here()
-        return candidates.refusal(precision, site, here, self.calibration)
-
-    def time(self, made: Sequence[Made]) -> dict[str, Measured]:
-        """Time the candidates in turns, as the site would run them."""
-        threads, feeds = self.work.threads, self.evaluation.feeds[:TIMED_SAMPLES]
-        subjects = [
-            timing.Subject(
-                one.precision,
-                "ir",
-                one.xml,
-                feeds,
-                execution.properties(works.runtime(self.work.profile, one.precision), threads),
-            )
-            for one in made
-        ]
-        cores = machine.usable_cores()[-threads:]
-        limit = instruction_set.limit(self.work.profile.instruction_set, instruction_set.here())
-        return timing.interleaved(subjects, cores, SECONDS, self.folder, limit)
 
 
 @dataclass(frozen=True)
@@ -97,7 +67,7 @@ class Result:
     runtime: RuntimeConfiguration
     made: list[Made]
     measured: Mapping[str, Measured]
-    refused: dict[Precision, str]
+    left_out: dict[Precision, str]
     reused: bool
 
     def chosen(self) -> Made:
@@ -105,7 +75,7 @@ class Result:
         return next(one for one in self.made if one.precision == self.choice.precision)
 
 
-def run(root: Path, precision: str, remeasure: bool) -> str:
+def run(root: Path, precision: str, remeasure: bool, budget_s: float = BUDGET_S) -> str:
     """Choose, write `ir/deployed` and the section; return the precision.
 
     Raises InputError where an explicit precision is not possible, GateError where no candidate holds.
@@ -125,13 +95,13 @@ def run(root: Path, precision: str, remeasure: bool) -> str:
             before=proven.metric.source if proven and proven.metric else None,
             folder=Path(folder),
         )
-        result = decide(study, requested, conversion, remeasure)
+        result = decide(study, requested, conversion, remeasure, budget_s)
         deploy(root, result.chosen().xml)
     write_section(root, requested, result, conversion)
     return result.choice.precision
 
 
-def decide(study: Study, requested: str, conversion: ConversionSection, remeasure: bool) -> Result:
+def decide(study: Study, requested: str, conversion: ConversionSection, remeasure: bool, budget_s: float) -> Result:
     """Keep the previous choice where it is for the same thing, else try what was asked for."""
     if remeasure:
         previous, why = None, "remeasure is set: candidates are measured"
@@ -140,11 +110,9 @@ def decide(study: Study, requested: str, conversion: ConversionSection, remeasur
     say(why)
     if previous is not None and not study.refusal(previous[0]):
         return keep(study, *previous)
-    result = automatic(study) if requested == "auto" else explicit(study, cast(Precision, requested))
-    for name, outcome in result.choice.outcomes.items():
+    result = automatic(study, budget_s) if requested == "auto" else explicit(study, cast(Precision, requested))
+    for name, outcome in (result.choice.outcomes | result.left_out).items():
         say(f"{name}: {outcome}")
-    for name, outcome in result.refused.items():
-        say(f"{name}: not possible: {outcome}")
     return result
 
 
@@ -174,23 +142,13 @@ def explicit(study: Study, precision: Precision) -> Result:
     )
 
 
-def automatic(study: Study) -> Result:
-    """Make every precision that is possible, time those that hold, take the fastest that is worth it."""
-    refused = {one: why for one in candidates.PRECISIONS if (why := study.refusal(one))}
-    made: list[Made] = []
-    for precision in candidates.PRECISIONS:
-        if precision in refused:
-            continue
-        try:
-            made.append(study.make(precision))
-        except InputError as error:
-            if precision == "f32":
-                raise
-            refused[precision] = str(error)
-    measured = study.time([one for one in made if not one.faults]) if any(not one.faults for one in made) else {}
-    choice = choose.fastest(made, measured)
+def automatic(study: Study, budget_s: float) -> Result:
+    """Try the precisions within the time there is, time them, take the fastest of those that hold and are worth it."""
+    tried = study.try_all(budget_s)
+    measured = study.time(tried.made)
+    choice = choose.fastest(tried.made, measured)
     runtime = works.runtime(study.work.profile, choice.precision)
-    return Result(choice, runtime, made, measured, refused, reused=False)
+    return Result(choice, runtime, tried.made, measured, tried.left_out, reused=False)
 
 
 def deploy(root: Path, xml: Path) -> None:
@@ -212,7 +170,7 @@ def write_section(root: Path, requested: str, result: Result, conversion: Conver
         xml_sha256=sha256_file(xml),
         bin_sha256=sha256_file(xml.with_suffix(".bin")),
         size_bytes=size_of(xml.parent),
-        candidates=choose.table(result.made, result.measured, result.refused, result.choice.outcomes),
+        candidates=choose.table(result.made, result.measured, result.left_out, result.choice.outcomes),
         reused=result.reused,
     )
     sections.write(root, section)
@@ -223,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     def action() -> None:
-        precision = run(options.workspace, options.precision, options.remeasure)
+        precision = run(options.workspace, options.precision, options.remeasure, options.budget_seconds)
         write_results(options, precision=precision)
 
     return guarded(NAME, action)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.release.inputs import Input
+from nearedge.release.quantization import Quantization
 from nearedge.release.strict import Strict
 
 SCHEMA_VERSION = 1
@@ -19,7 +20,7 @@ FILE_NAME = "model.yaml"
 MetricName = Literal["accuracy", "f1", "mae", "rmse"]
 HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "f1": True, "mae": False, "rmse": False}
 
-PrecisionRequest = Literal["auto", "f32", "fp16", "bf16", "int8"]
+PrecisionRequest = Literal["auto", "f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$")]
 Rows = Annotated[tuple[int, int], Field(description="first row and the row after the last")]
 
@@ -98,6 +99,7 @@ class Description(Strict):
     data: Data | None = None
     metric: Metric | None = None
     precision: PrecisionRequest = "auto"
+    quantization: Quantization = Quantization()
     target: Target = Target()
     golden: Golden | None = None
 

@@ -22,7 +22,7 @@ FOLDER = "release"
 
 Format = Literal["torchscript", "pt2", "onnx", "savedmodel", "frozen-pb", "keras", "keras-h5", "tflite", "openvino-ir"]
 Framework = Literal["pytorch", "onnx", "tensorflow"]
-Precision = Literal["f32", "fp16", "bf16", "int8"]
+Precision = Literal["f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware"]
 
 
 class Section(Strict):
@@ -128,6 +128,10 @@ class RuntimeConfiguration(Strict):
     performance_hint: Literal["LATENCY", "THROUGHPUT"]
     streams: int
     threads: int
+
+
+DOES_NOT_HOLD = "does not hold"
+"""How the outcome of a candidate begins that a gate refused."""
 
 
 class Candidate(Strict):

@@ -42,14 +42,20 @@ def features(images, kernel):
     return np.maximum(np.einsum("nchwij,fcij->nfhw", windows, kernel), 0).reshape(len(images), -1)
 
 
-def trained(seed):
-    """A random convolution, and a linear layer fitted to it by ridge regression."""
+def trained(seed, outlier=1.0):
+    """A random convolution, and a linear layer fitted to it by ridge regression.
+
+    The first filter is `outlier` times as large, its weights in the linear layer that much smaller: the same answers,
+    but eight bits for all filters together leave the others nothing.
+    """
     images, labels = pictures()
     kernel = np.random.default_rng(seed).normal(0, 0.3, (FILTERS, 3, 3, 3))
     found = features(images[:TRAINED], kernel)
     found = np.hstack([found, np.ones((TRAINED, 1))])
     wanted = np.where(np.eye(CLASSES)[labels[:TRAINED]] > 0, 10.0, -1.0)
     weights = np.linalg.solve(found.T @ found + 10 * np.eye(found.shape[1]), found.T @ wanted)
+    kernel[0] *= outlier
+    weights[: found.shape[1] // FILTERS] /= outlier
     return SimpleNamespace(kernel=kernel, weights=weights[:-1], bias=weights[-1])
 
 
@@ -99,7 +105,7 @@ def write_ir(workspace, model):
     sections.write(workspace, section)
 
 
-def fetched(workspace, seed=0):
+def fetched(workspace, seed=0, outlier=1.0):
     """What fetch-model leaves: model.yaml, the model, the data and the section."""
     from nearedge.files import sha256_file
     from nearedge.release import sections
@@ -109,7 +115,7 @@ def fetched(workspace, seed=0):
     (folder / "model.yaml").write_text(MODEL_YAML)
     images, labels = pictures()
     np.savez(folder / "data.npz", image=images, label=labels)
-    onnx_model(trained(seed), folder / "model.onnx")
+    onnx_model(trained(seed, outlier), folder / "model.onnx")
     section = sections.SourceSection(
         name="digits", version="1", format="onnx", framework="onnx", sha256=sha256_file(folder / "model.onnx"),
         size_bytes=(folder / "model.onnx").stat().st_size, description_sha256="0" * 64,
@@ -118,18 +124,28 @@ def fetched(workspace, seed=0):
     sections.write(workspace, section)
 
 
-@pytest.fixture(scope="session")
-def digits_release(tmp_path_factory):
-    """A workspace after fetch-model and convert-model; not to be changed."""
+def converted(workspace, **weights):
+    """`workspace` as fetch-model and convert-model leave it."""
     from converters import convert, telemetry
     from nearedge.release import description
 
     telemetry.off()
-    workspace = tmp_path_factory.mktemp("release")
-    fetched(workspace)
+    fetched(workspace, **weights)
     described = description.read(workspace / "source" / "model.yaml")
     write_ir(workspace, convert.convert(workspace / "source" / "model.onnx", "onnx", described))
     return workspace
+
+
+@pytest.fixture(scope="session")
+def digits_release(tmp_path_factory):
+    """A workspace after fetch-model and convert-model; not to be changed."""
+    return converted(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="session")
+def outlier_release(tmp_path_factory):
+    """The same with a model that plain INT8 ruins; not to be changed."""
+    return converted(tmp_path_factory.mktemp("outlier"), outlier=300.0)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def made(work, precision, calibration, folder):
     return candidates.make(work.description, precision, work.f32(), calibration, folder)
 
 
-@pytest.mark.parametrize("precision", ["f32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["f32", "fp16", "int8-weights", "int8"])
 def test_the_same_bytes_twice_in_one_process_and_in_another(work, calibration, precision, tmp_path):
     files = [made(work, precision, calibration, tmp_path / str(turn)) for turn in range(2)]
     code = (
@@ -69,7 +69,7 @@ def test_fp16_weights_are_half(work, tmp_path):
     assert sizes[1] < 0.6 * sizes[0]
 
 
-@pytest.mark.parametrize("precision,relative", [("f32", 0.0), ("fp16", 2e-2), ("int8", 0.35)])
+@pytest.mark.parametrize("precision,relative", [("f32", 0.0), ("fp16", 2e-2), ("int8-weights", 0.05), ("int8", 0.35)])
 def test_candidates_are_judged(work, calibration, precision, relative, tmp_path):
     evaluation = samples.evaluation(work.description, work.folder)
     xml = made(work, precision, calibration, tmp_path)

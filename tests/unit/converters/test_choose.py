@@ -65,7 +65,7 @@ def test_what_else_ran_on_the_machine_does_not_count():
 
 def test_the_table_has_every_candidate():
     rows = choose.table(
-        [made("f32"), made("fp16", "bad")], measured(f32=1.0), {"bf16": "no"}, {"f32": "a", "fp16": "b"}
+        [made("f32"), made("fp16", "bad")], measured(f32=1.0), {"bf16": "not possible: no"}, {"f32": "a", "fp16": "b"}
     )
     assert [(one.precision, one.outcome) for one in rows] == [("f32", "a"), ("fp16", "b"), ("bf16", "not possible: no")]
     assert rows[0].p50_ms == 2.0 and rows[1].p50_ms is None and rows[2].size_bytes is None

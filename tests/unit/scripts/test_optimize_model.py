@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from converters import candidates, study
 from converters.timing import Measured
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
@@ -15,10 +16,10 @@ from scripts import optimize_model, verify_model
 @pytest.fixture(autouse=True)
 def quick(request, monkeypatch):
     """Timing takes seconds: only the test marked so times anything, in the others every candidate is as fast."""
-    monkeypatch.setattr(optimize_model, "SECONDS", 0.1)
+    monkeypatch.setattr(study, "SECONDS", 0.1)
     if "timed" not in request.fixturenames:
         monkeypatch.setattr(
-            optimize_model.timing, "interleaved",
+            study.timing, "interleaved",
             lambda subjects, *_: {one.name: Measured(1.0, 1.0, [[1.0]]) for one in subjects},
         )  # fmt: skip
 
@@ -46,10 +47,11 @@ def test_auto_judges_and_times_every_candidate(release, tmp_path, capsys):
     assert optimize(release, "--precision=", f"--result-precision={tmp_path / 'precision'}") == 0
     section = deployed(release)
     assert section.requested == "auto" and not section.reused
-    assert (tmp_path / "precision").read_text() == section.precision in ("fp16", "int8", "f32")
+    assert (tmp_path / "precision").read_text() == section.precision in ("fp16", "int8-weights", "int8", "f32")
     found = {one.precision: one for one in section.candidates}
-    assert set(found) == {"f32", "fp16", "bf16", "int8"}
-    assert all(found[name].p50_ms > 0 and found[name].metric > 0.95 for name in ("f32", "fp16", "int8"))
+    assert set(found) == set(candidates.PRECISIONS)
+    assert all(found[name].p50_ms > 0 and found[name].metric > 0.95 for name in ("f32", "fp16", "int8-weights", "int8"))
+    assert found["int8-accuracy-aware"].outcome == "not tried: int8 holds without it"
     assert found["bf16"].outcome.startswith("not possible: bf16 needs") and found["bf16"].p50_ms is None
     assert [one.precision for one in section.candidates if one.outcome.startswith("chosen")] == [section.precision]
     assert section.runtime.model_dump() == {
@@ -59,7 +61,7 @@ def test_auto_judges_and_times_every_candidate(release, tmp_path, capsys):
     assert said.out == "" and all(f"{name}: " in said.err for name in found)
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8"])
+@pytest.mark.parametrize("precision", ["f32", "int8-weights", "int8", "int8-accuracy-aware"])
 def test_an_explicit_precision_is_made_and_verified(release, precision):
     assert optimize(release, f"--precision={precision}") == 0
     section = deployed(release)
@@ -87,7 +89,7 @@ def test_what_is_not_possible_is_refused(release, precision, yaml, status, said,
 
 def test_bf16_where_only_the_site_has_it_is_this_machines_fault(release, monkeypatch, edit_yaml, capsys):
     edit_yaml(release, "microshift-small", "sno-medium")
-    monkeypatch.setattr(optimize_model.instruction_set, "here", lambda: "avx512_vnni")
+    monkeypatch.setattr(study.instruction_set, "here", lambda: "avx512_vnni")
     assert optimize(release, "--precision=bf16") == 6
     assert "cannot be judged on this machine" in capsys.readouterr().err
 
@@ -103,7 +105,7 @@ def test_a_model_nncf_refuses_leaves_the_others(release, monkeypatch):
     def refuse(*_):
         raise optimize_model.InputError("precision int8: NNCF cannot quantise this model (x); choose fp16")
 
-    monkeypatch.setattr(optimize_model.candidates.quantize, "int8", refuse)
+    monkeypatch.setattr(candidates.quantize, "int8", refuse)
     assert optimize(release) == 0
     outcome = {one.precision: one.outcome for one in deployed(release).candidates}
     assert outcome["int8"].startswith("not possible: precision int8: NNCF cannot")
@@ -129,7 +131,7 @@ def remember(release, precision, requested="auto", **changes):
 
 def test_the_previous_choice_is_kept(release, monkeypatch, capsys):
     remember(release, "int8")
-    monkeypatch.setattr(optimize_model.timing, "interleaved", lambda *_: pytest.fail("something was timed"))
+    monkeypatch.setattr(study.timing, "interleaved", lambda *_: pytest.fail("something was timed"))
     assert optimize(release) == 0
     section = deployed(release)
     assert section.reused and section.precision == "int8" and section.runtime.threads == 3

@@ -1,0 +1,115 @@
+"""What int8-accuracy-aware holds the accuracy by while it decides which layers to turn back to floats.
+
+The samples are calibration rows: what a model is judged by at the end must not have shaped it.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import execution, metrics, parity
+from converters.arrays import Array
+from converters.execution import Runner
+from converters.metrics import Score
+from converters.samples import Feed, Samples
+from converters.thresholds import THRESHOLDS
+from nearedge.errors import GateError, InputError
+from nearedge.release.description import HIGHER_IS_BETTER, Description, MetricName
+from nearedge.release.sections import RuntimeConfiguration
+
+MOST_SAMPLES = 1000
+"""Each layer that is turned back is judged on all of them, so more would cost more than they tell."""
+F32 = RuntimeConfiguration(inference_precision="f32", performance_hint="LATENCY", streams=1, threads=0)
+
+
+class OutOfTimeError(Exception):
+    """The time that may be spent is over; the half-made model is of no use."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """Requests of `samples`, by their numbers `places`, with labels; and the metric that may drop by `allowed`.
+
+    `labels` holds one array for each of the places. `probabilities`: single scores are decided at 0.5, as the f32
+    IR's are; None where there are none. `deadline` is on the monotonic clock, in seconds.
+    """
+
+    samples: Samples
+    places: list[int]
+    labels: list[Array]
+    metric: MetricName
+    output: str
+    allowed: float
+    probabilities: bool | None
+    deadline: float = math.inf
+
+    def until(self, deadline: float) -> "Control":
+        """The same, to be ended at `deadline`."""
+        return replace(self, deadline=deadline)
+
+    def feed(self, number: int) -> Feed:
+        """The request of that number, cut from the data only when it is asked for."""
+        return self.samples.feeds[self.places[number]]
+
+    def validate(self, model: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
+        """NNCF's validation function: the metric over the requests `numbers`, and of each alone; larger is better.
+
+        NNCF names those it wants to know about; to look at all of them each time is a thousand times as dear. `model`
+        is an openvino.CompiledModel. Raises OutOfTimeError.
+        """
+        sign = 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
+        request = model.create_infer_request()
+        whole, values = Score(self.metric), []
+        for number in numbers:
+            if time.monotonic() > self.deadline:
+                raise OutOfTimeError
+            answer = np.array(request.infer(self.feed(number))[self.output])
+            alone = Score(self.metric)
+            for score in (whole, alone):
+                score.add(answer, self.labels[number])
+            values.append(sign * alone.value(self.probabilities))
+        return sign * whole.value(self.probabilities), values
+
+
+def prepare(description: Description, f32: Path, calibration: Samples) -> Control | None:
+    """The control for a model: model.yaml's metric, else agreement with the f32 IR's decisions, else None.
+
+    Raises GateError where the f32 IR does no better on the calibration rows than chance: noise, or wrong labels.
+    """
+    total = len(calibration.feeds)
+    places = [int(at) for at in np.linspace(0, total - 1, min(total, MOST_SAMPLES))]
+    runner = Runner(f32, execution.properties(F32))
+    if description.metric is None:
+        return agreement(description, runner, calibration, places)
+    metric = description.metric
+    output = metric.output or description.outputs[0].name
+    reference, labels = Score(metric.name), []
+    for at in places:
+        wanted = calibration.labels_of(at)
+        if wanted is None:
+            raise InputError("metric: the data hold no labels for the calibration rows")
+        reference.add(runner.predict(calibration.feeds[at])[output], wanted)
+        labels.append(wanted)
+    try:
+        metrics.gate_doubt(reference)
+    except GateError as error:
+        raise GateError(f"calibration rows: {error}") from error
+    probabilities = reference.probabilities() if reference.binary else None
+    return Control(calibration, places, labels, metric.name, output, metric.allowed_drop, probabilities)
+
+
+def agreement(description: Description, runner: Runner, calibration: Samples, places: list[int]) -> Control | None:
+    """The control of a model without a metric: its own decisions are the labels. None where it decides nothing."""
+    first = runner.predict(calibration.feeds[places[0]])
+    for output in (one.name for one in description.outputs):
+        if parity.kind_of(description, output, first[output]) in parity.DECIDING:
+            axis = parity.class_axis(first[output].shape)
+            labels: list[Array] = [runner.predict(calibration.feeds[at])[output].argmax(axis) for at in places]
+            allowed = 1 - THRESHOLDS["int8-accuracy-aware"].min_top1_agreement
+            return Control(calibration, places, labels, "accuracy", output, allowed, None)
+    return None

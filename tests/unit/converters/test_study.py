@@ -1,0 +1,192 @@
+"""The study: a model that plain INT8 ruins is mended, the budget is kept, calibration with noise is noticed."""
+
+import math
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from converters import accuracy_control, candidates, execution, samples, workspace
+from converters.accuracy_control import OutOfTimeError
+from converters.quantize import ignored_scope
+from converters.study import Study
+from nearedge.errors import InputError
+from nearedge.files import sha256_file
+from nearedge.release.quantization import Quantization
+
+
+def study_of(root, folder):
+    work = workspace.read(root)
+    return Study(
+        work=work,
+        f32=work.f32(),
+        evaluation=samples.evaluation(work.description, work.folder),
+        calibration=samples.calibration(work.description, work.folder),
+        before=None,
+        folder=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def tried(outlier_release, tmp_path_factory):
+    """What becomes of the model with an outlier where there is time enough."""
+    return study_of(outlier_release, tmp_path_factory.mktemp("study")).try_all(600.0)
+
+
+def integers(xml):
+    """How many constants of an IR are INT8."""
+    found = [
+        op.get_element_type().to_string() for op in execution.read(xml).get_ops() if op.get_type_name() == "Constant"
+    ]
+    return found.count("i8")
+
+
+def test_accuracy_aware_mends_what_plain_int8_ruins(tried):
+    made = {one.precision: one for one in tried.made}
+    plain, mended = made["int8"], made["int8-accuracy-aware"]
+    assert plain.drop > 0.1 and plain.faults
+    assert mended.drop <= 0.01 and not mended.faults
+    assert integers(plain.xml) == 2 and integers(mended.xml) == 1
+    assert set(tried.left_out) == {"bf16"}
+
+
+def test_accuracy_aware_gives_the_same_bytes_again(tried, outlier_release, tmp_path):
+    again = study_of(outlier_release, tmp_path).make("int8-accuracy-aware")
+    before = next(one.xml for one in tried.made if one.precision == "int8-accuracy-aware")
+    assert sha256_file(again.xml) == sha256_file(before)
+    assert sha256_file(again.xml.with_suffix(".bin")) == sha256_file(before.with_suffix(".bin"))
+
+
+def test_no_budget_leaves_f32(outlier_release, tmp_path):
+    tried = study_of(outlier_release, tmp_path).try_all(0.0)
+    assert [one.precision for one in tried.made] == ["f32"]
+    assert tried.left_out["int8"] == "not tried: the budget of 0 s was used up"
+    assert tried.left_out["int8-accuracy-aware"] == "not tried: int8, which it would mend, was not made"
+
+
+def test_accuracy_aware_stops_at_the_deadline(outlier_release, tmp_path):
+    study = study_of(outlier_release, tmp_path)
+    with pytest.raises(OutOfTimeError):
+        study.make("int8-accuracy-aware", deadline=time.monotonic())
+
+
+def test_a_budget_that_ends_in_the_midst_is_said(outlier_release, tmp_path, monkeypatch):
+    study = study_of(outlier_release, tmp_path)
+    real = study.make
+
+    def late(precision, deadline=None):
+        return real(precision, -math.inf if precision == "int8-accuracy-aware" else deadline)
+
+    monkeypatch.setattr(study, "make", late)
+    monkeypatch.setattr(candidates, "PRECISIONS", ("f32", "int8", "int8-accuracy-aware"))
+    assert study.try_all(60.0).left_out["int8-accuracy-aware"] == "not finished: the budget of 60 s was used up"
+
+
+class Counting:
+    """A compiled model that counts how often it is asked."""
+
+    def __init__(self, f32):
+        import openvino
+
+        self.request = openvino.Core().compile_model(execution.read(f32), "CPU").create_infer_request()
+        self.asked = 0
+
+    def create_infer_request(self):
+        return self
+
+    def infer(self, feed):
+        self.asked += 1
+        return self.request.infer(feed)
+
+
+def test_validation_runs_no_more_than_it_is_asked_for(outlier_release, tmp_path):
+    control = study_of(outlier_release, tmp_path).control
+    model = Counting(outlier_release / "ir/f32/model.xml")
+    value, each = control.validate(model, iter([3, 5, 8]))
+    assert model.asked == len(each) == 3 and value == np.mean(each)
+    assert len(control.places) == 1000 and control.places[-1] == 1199
+
+
+def without_metric(root):
+    text = (root / "source/model.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("metric:")]
+    (root / "source/model.yaml").write_text("\n".join(lines))
+
+
+def spoil(root, change):
+    """Exchange the pictures of the calibration rows."""
+    path = root / "source/data.npz"
+    with np.load(path) as arrays:
+        image, label = arrays["image"], arrays["label"]
+    image[:1200] = change(image[:1200])
+    np.savez(path, image=image, label=label)
+
+
+def noise(images):
+    return np.random.default_rng(0).normal(0, 400, images.shape).astype(np.float32)
+
+
+def test_noise_under_the_labels_is_refused(release, tmp_path):
+    spoil(release, noise)
+    study = study_of(release, tmp_path)
+    for precision in candidates.CALIBRATED:
+        assert study.refusal(precision).startswith("calibration rows: the source's own accuracy is")
+    tried = study.try_all(60.0)
+    assert "int8" in tried.left_out and "int8-weights" in {one.precision for one in tried.made}
+
+
+def test_noise_without_labels_is_caught_by_the_gate(release, tmp_path):
+    spoil(release, noise)
+    without_metric(release)
+    study = study_of(release, tmp_path)
+    assert study.control.metric == "accuracy" and study.control.allowed == pytest.approx(0.05)
+    tried = study.try_all(60.0)
+    assert all(tried.faults(precision) for precision in candidates.CALIBRATED)
+
+
+def test_without_a_metric_agreement_is_what_is_held(outlier_release, tmp_path):
+    root = shutil.copytree(outlier_release, tmp_path / "release")
+    without_metric(root)
+    study = study_of(root, tmp_path)
+    assert study.make("int8").top1_agreement() < 0.9
+    assert study.make("int8-accuracy-aware").top1_agreement() >= 0.95
+
+
+def test_values_without_a_metric_hold_nothing(release, tmp_path, monkeypatch):
+    without_metric(release)
+    monkeypatch.setattr(accuracy_control.parity, "kind_of", lambda *_: "value")
+    study = study_of(release, tmp_path)
+    assert study.refusal("int8-accuracy-aware").startswith("int8-accuracy-aware needs a metric")
+    assert not study.refusal("int8")
+
+
+def test_errors_are_held_from_the_other_side(release, tmp_path, edit_yaml):
+    edit_yaml(release, "name: accuracy, output: logits", "name: mae, output: logits")
+    path = release / "source/data.npz"
+    with np.load(path) as arrays:
+        image, label = arrays["image"], arrays["label"]
+    np.savez(path, image=image, label=np.where(np.eye(10)[label] > 0, 10.0, -1.0))
+    control = study_of(release, tmp_path).control
+    value, each = control.validate(Counting(release / "ir/f32/model.xml"), range(20))
+    assert control.metric == "mae" and value < 0 and value == pytest.approx(np.mean(each))
+
+
+def test_ignored_nodes_stay_as_they_are(outlier_release, tmp_path, edit_yaml):
+    root = shutil.copytree(outlier_release, tmp_path / "release")
+    edit_yaml(root, "target:", 'quantization: {preset: mixed, subset: 20, ignored: ["MatMul_.*"]}\ntarget:')
+    made = study_of(root, tmp_path).make("int8")
+    assert not made.faults and integers(made.xml) == 1
+
+
+def test_an_ignored_node_that_is_not_there_is_refused(outlier_release):
+    model = execution.read(outlier_release / "ir/f32/model.xml")
+    with pytest.raises(InputError, match=r"'head' is no node of ir/f32/model.xml; there are Conv\w+, MatMul_\d+"):
+        ignored_scope(model, Quantization(ignored=["head"]))
+
+
+def test_labels_that_are_not_there(outlier_release, tmp_path):
+    study = study_of(outlier_release, tmp_path)
+    unlabelled = samples.Samples(study.calibration.feeds, None, 1200, 1, synthetic=False)
+    with pytest.raises(InputError, match="no labels"):
+        accuracy_control.prepare(study.work.description, study.f32, unlabelled)
