@@ -52,6 +52,25 @@ def test_a_good_one_is_read_with_its_defaults() -> None:
         ("inputs.0.layout", "NC", "layout NC has 2 letters, shape has 4"),
         ("inputs.0.shape", [-2, 3, 8, 8], "inputs.0.shape.0"),
         ("inputs.0.preprocessing", {"scale": [0.0]}, "scale holds a 0"),
+        ("inputs.0.shape", [[8, 1], 3, 8, 8], "inputs.0.shape.0: a dimension within bounds is [least, most]"),
+        ("inputs.0.shape", [[0, 8], 3, 8, 8], "1 <= least < most, not [0, 8]"),
+        ("inputs.0.shape", [[4, 4], 3, 8, 8], "not [4, 4]"),
+        ("inputs.0.shape", [[1, 2, 3], 3, 8, 8], "inputs.0.shape.0"),
+        ("inputs.0.layout", "NCHH", "layout NCHH has a letter twice"),
+        (
+            "inputs.0.preprocessing",
+            {"layout": "NHW"},
+            "preprocessing.layout NHW needs a layout of its letters, not NCHW",
+        ),
+        ("inputs.0.preprocessing", {"resize": {"height": 8, "width": 8}}, "preprocessing.resize.algorithm"),
+        ("inputs.0.preprocessing", {"resize": {"height": 0, "width": 8, "algorithm": "linear"}}, "resize.height"),
+        ("inputs.0.preprocessing", {"channel_order": "BGR"}, "preprocessing.channel_order"),
+        (
+            "inputs.0.preprocessing",
+            {"mean": [1, 2]},
+            "mean is for 2 channels, NCHW of shape [-1, 3, 8, 8] has 3; is the",
+        ),
+        ("inputs.0.preprocessing", {"mean": []}, "mean is for 0 channels"),
         ("inputs", [], "inputs"),
         ("outputs", [{"name": "a"}, {"name": "a"}], "outputs: two have the same name"),
         ("name", "Digits!", "name"),
@@ -59,6 +78,11 @@ def test_a_good_one_is_read_with_its_defaults() -> None:
         ("data.evaluation", [5, 15], "overlap"),
         ("data.evaluation", [15, 5], "evaluation is [first, after last]"),
         ("data.labels", None, "metric needs data with labels"),
+        ("data.columns", ["a", "a"], "columns: two have the same name"),
+        ("data.columns", ["a", "label"], "columns: 'label' is the labels"),
+        ("data.columns", [], "data.columns"),
+        ("data.classes", ["cat", "cat"], "classes: two have the same name"),
+        ("data.resize", "fit", "data.resize"),
         ("metric.output", "other", "metric.output 'other' is none of the outputs"),
         ("metric.allowed_drop", -1, "metric.allowed_drop"),
         ("golden.count", 1000, "golden.count"),
@@ -99,6 +123,34 @@ def test_several_faults_are_counted() -> None:
 def test_a_newer_schema_is_not_supported() -> None:
     with pytest.raises(UnsupportedError, match="schema 2 is newer than this nearedge reads"):
         description.parse(with_change("schema", 2), "model.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layout": "NHWC"}, "NHWC of shape [-1, 3, 8, 8] has 8; is the layout right?"),
+        ({"layout": None}, "needs a layout with a C"),
+        (
+            {"layout": "NCDW", "preprocessing": {"resize": {"height": 8, "width": 8, "algorithm": "linear"}}},
+            "H and a W",
+        ),
+        ({"layout": None, "preprocessing": {"layout": "NCHW"}}, "needs a layout of its letters, not None"),
+    ],
+)
+def test_preprocessing_goes_by_the_layout(changes: dict[str, Any], words: str) -> None:
+    document = yaml.safe_load(with_change("inputs.0.preprocessing", {"channel_order": "RGB-to-BGR"}))
+    description.parse(yaml.safe_dump(document), "model.yaml")
+    document["inputs"][0] |= changes
+    with pytest.raises(InputError, match="^model.yaml: inputs.0: ") as caught:
+        description.parse(yaml.safe_dump(document), "model.yaml")
+    assert words in str(caught.value)
+
+
+def test_a_dimension_may_have_bounds() -> None:
+    text = with_change("inputs.0.shape", [[1, 8], 3, -1, [16, 64]])
+    [one] = description.parse(text, "model.yaml").inputs
+    assert one.sizes == [-1, 3, -1, -1]
+    assert one.bounds == [(1, 8), (3, 3), (0, None), (16, 64)]
 
 
 @pytest.mark.parametrize(("text", "words"), [("a: [", "not YAML"), ("", "holds no keys"), ("- 1", "holds no keys")])
