@@ -1,20 +1,29 @@
-"""Reading model.yaml's data: an .npz file or a folder of .npy files, checked against the inputs; never unpickled."""
+"""Reading model.yaml's data in whichever form they are, checked against the inputs."""
 
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from converters import numpy_files, picture_folder, tables
+from converters.pictures import Form as PictureForm
+from converters.pictures import Pictures
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import inside
 from nearedge.release.description import Data, Description
 from nearedge.release.inputs import Input, shown
 
-Array = NDArray[Any]
+Array = numpy_files.Array
+Rows = Array | Pictures
+"""What can be cut into requests: axis 0 is the row."""
+
+Form = Literal["numpy", "table", "pictures"]
+OPTIONS: dict[str, tuple[Form, ...]] = {
+    "columns": ("table",), "classes": ("table", "pictures"), "resize": ("pictures",),
+}  # fmt: skip
+"""Which options of `data` mean something for which form."""
 
 DTYPES: dict[str, str] = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
@@ -26,9 +35,9 @@ DTYPES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Arrays:
-    """The data of a model: an array for each input, axis 0 the row, and the labels of the same rows."""
+    """The data of a model: rows for each input, and the labels of the same rows."""
 
-    inputs: Mapping[str, Array]
+    inputs: Mapping[str, Rows]
     labels: Array | None
     rows: int
 
@@ -41,57 +50,62 @@ def dtype_of(one: Input) -> np.dtype[Any]:
 
 
 def read(description: Description, folder: Path) -> Arrays:
-    """The arrays that model.yaml in `folder` names.
+    """The data that model.yaml in `folder` names: numpy's files, a .csv file, or a folder of pictures.
 
     Raises InputError where they are missing, damaged, or do not fit the inputs.
     """
-    if description.data is None:
+    data = description.data
+    if data is None:
         raise InputError("data: model.yaml names none")
-    path = inside(folder, description.data.path)
-    wanted = [one.name for one in description.inputs]
-    wanted += [] if description.data.labels is None else [description.data.labels]
-    found = load(path, wanted)
-    inputs = {one.name: found[one.name] for one in description.inputs}
-    for one in description.inputs:
-        check(one, inputs[one.name], path)
-    labels = None if description.data.labels is None else found[description.data.labels]
-    return Arrays(inputs, labels, same_rows(found, description.data, path))
+    path = inside(folder, data.path)
+    form = form_of(path)
+    refuse_options(data, form)
+    if form == "numpy":
+        return from_numpy(description.inputs, data, path)
+    if len(description.inputs) > 1:
+        raise InputError(f"{path}: {form} hold one input's data, the model has {len(description.inputs)}; give an .npz")
+    one = description.inputs[0]
+    return from_pictures(one, data, path) if form == "pictures" else from_table(one, data, path)
 
 
-def load(path: Path, wanted: list[str]) -> dict[str, Array]:
-    """The wanted arrays of an .npz file, or of a folder of .npy files (mapped, not read). Raises InputError."""
+def form_of(path: Path) -> Form:
+    """What data are there. A folder without .npy files is one of pictures. Raises InputError where there is nothing."""
     if not path.exists():
         raise InputError(f"{path}: no such data; data.path of model.yaml is relative to it")
-    try:
-        return load_folder(path, wanted) if path.is_dir() else load_npz(path, wanted)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: damaged or no numpy data ({' '.join(str(error).split())[:120]}); save it anew"
-        ) from None
+    if path.is_dir():
+        return "numpy" if next(path.glob("*.npy"), None) else "pictures"
+    return "table" if path.suffix.lower() == ".csv" else "numpy"
 
 
-def load_folder(path: Path, wanted: list[str]) -> dict[str, Array]:
-    """`NAME.npy` of each wanted name."""
-    found = {}
-    for name in wanted:
-        file = inside(path, f"{name}.npy")
-        if not file.is_file():
-            there = ", ".join(sorted(one.stem for one in path.glob("*.npy"))) or "none"
-            raise InputError(f"{path}: no array {name!r}; there are: {there}")
-        found[name] = np.load(file, mmap_mode="r", allow_pickle=False)
-    return found
+def refuse_options(data: Data, form: Form) -> None:
+    """Raise InputError for an option that means nothing for data of this form."""
+    for name, forms in OPTIONS.items():
+        if getattr(data, name) is not None and form not in forms:
+            raise InputError(f"data.{name}: is for {' and '.join(forms)}, {data.path} is {form}; remove it")
 
 
-def load_npz(path: Path, wanted: list[str]) -> dict[str, Array]:
-    """The wanted members of an .npz file."""
-    with path.open("rb") as file:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: is a single array; save one for each input with numpy.savez")
-        for name in wanted:
-            if name not in archive.files:
-                raise InputError(f"{path}: no array {name!r}; there are: {', '.join(sorted(archive.files)) or 'none'}")
-        return {name: archive[name] for name in wanted}
+def from_numpy(inputs: Sequence[Input], data: Data, path: Path) -> Arrays:
+    """An array for each input by its name, and the labels' array."""
+    wanted = [one.name for one in inputs] + ([] if data.labels is None else [data.labels])
+    found = numpy_files.load(path, wanted)
+    for one in inputs:
+        check(one, found[one.name], path)
+    labels = None if data.labels is None else found[data.labels]
+    return Arrays({one.name: found[one.name] for one in inputs}, labels, same_rows(found, data, path))
+
+
+def from_table(one: Input, data: Data, path: Path) -> Arrays:
+    """The columns of a CSV file."""
+    found, labels = tables.features(path, data.columns, data.labels, data.classes, dtype_of(one))
+    check(one, found, path)
+    return Arrays({one.name: found}, labels, same_rows({one.name: found}, data, path))
+
+
+def from_pictures(one: Input, data: Data, path: Path) -> Arrays:
+    """The pictures of a folder, decoded row by row."""
+    files, labels = picture_folder.rows(path, data.labels, data.classes)
+    found = Pictures(files, PictureForm.of(one, dtype_of(one)), data.resize)
+    return Arrays({one.name: found}, labels, len(files))
 
 
 def check(one: Input, array: Array, path: Path) -> None:

@@ -26,7 +26,7 @@ class Requests(Sequence[Feed]):
     `rows_each` rows go into a request: the static batch of the model, the least it takes where it has bounds, else 1.
     """
 
-    def __init__(self, inputs: Sequence[Input], data: Mapping[str, Array], first: int, last: int) -> None:
+    def __init__(self, inputs: Sequence[Input], data: Mapping[str, arrays.Rows], first: int, last: int) -> None:
         """Keep views of `data`; nothing is copied yet."""
         self.inputs = inputs
         self.data = data
@@ -75,7 +75,7 @@ class Samples:
         return self.labels[request * self.rows_each : (request + 1) * self.rows_each]
 
 
-def rows_each(inputs: Sequence[Input], data: Mapping[str, Array]) -> int:
+def rows_each(inputs: Sequence[Input], data: Mapping[str, arrays.Rows]) -> int:
     """Rows that one request takes. Raises InputError where the inputs disagree about it."""
     taken = {
         one.name: max(one.bounds[0][0], 1) if one.shape and data[one.name].ndim == len(one.shape) else 1

@@ -1,13 +1,12 @@
 """The blocks `data` and `metric` of a new model.yaml, from the data themselves."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from converters import arrays
-from converters.arrays import Array
+from converters import arrays, numpy_files
+from converters.numpy_files import Array
 from converters.signature import Tensor
 from converters.starter import scalar
 from nearedge.errors import InputError
@@ -23,9 +22,13 @@ def block(path: Path, relative: str, inputs: Sequence[Tensor], labels: str | Non
     The first third of the rows, at most 300, calibrate; the others evaluate. Without `labels`, the only array that is
     no input is taken for them. Raises InputError where the data are not rows of the inputs.
     """
+    if arrays.form_of(path) != "numpy":
+        raise InputError(
+            f"{path}: is no .npz or folder of .npy; write `data` as docs/model-yaml.md says, init does not"
+        )
     names = [tensor.name for tensor in inputs]
     label = labels if labels is not None else _only_other(path, names)
-    found = arrays.load(path, [*names, *([] if label is None else [label])])
+    found = numpy_files.load(path, [*names, *([] if label is None else [label])])
     rows = {name: array.shape[0] if array.ndim else 0 for name, array in found.items()}
     if len(set(rows.values())) > 1 or min(rows.values()) < FEWEST_ROWS:
         each = ", ".join(f"{name} {count}" for name, count in rows.items())
@@ -44,15 +47,7 @@ def block(path: Path, relative: str, inputs: Sequence[Tensor], labels: str | Non
 
 def _only_other(path: Path, inputs: Sequence[str]) -> str | None:
     """The name of the only array that is no input; None where there is none, or more than one."""
-    try:
-        if path.is_dir():
-            names = [file.stem for file in path.glob("*.npy")]
-        else:
-            with zipfile.ZipFile(path) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile):
-        return None  # loading them says what is wrong
-    others = [name for name in names if name not in inputs]
+    others = [name for name in numpy_files.names(path) if name not in inputs]
     return others[0] if len(others) == 1 else None
 
 

@@ -41,12 +41,26 @@ class Output(Strict):
 class Data(Strict):
     """Arrays to calibrate with and to judge by.
 
-    `path` is an .npz file, or a folder of .npy files, relative to model.yaml. One array for each input, by the
-    input's name; its axis 0 is the sample (also where the model has no batch dimension).
+    `path` is relative to model.yaml: an .npz file, or a folder of .npy files, with one array for each input, by the
+    input's name; its axis 0 is the sample (also where the model has no batch dimension). For a model of one input
+    also a .csv file, or a folder of PNG and JPEG pictures.
     """
 
     path: str
-    labels: str | None = Field(default=None, description="name of the array that holds the labels")
+    labels: str | None = Field(
+        default=None,
+        description="the array or column that holds the labels; of pictures: folders (one for each class), or a .csv "
+        "file in their folder with the columns file and label",
+    )
+    columns: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="of a .csv file: the input's values in this order; all but the labels where absent"
+    )
+    classes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="names of labels (columns or folders of pictures) in the order of the model's output"
+    )
+    resize: Literal["stretch", "crop"] | None = Field(
+        default=None, description="of pictures: how they get the input's size; any other size is refused where absent"
+    )
     calibration: Rows | None = Field(default=None, description="rows that INT8 is calibrated with")
     evaluation: Rows | None = Field(default=None, description="rows that accuracy and parity are measured on")
 
@@ -61,6 +75,12 @@ class Data(Strict):
             first, second = sorted((self.calibration, self.evaluation))
             if second[0] < first[1]:
                 raise ValueError("calibration and evaluation rows overlap; keep them apart")
+        for name in ("columns", "classes"):
+            values = getattr(self, name) or []
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name}: two have the same name")
+        if self.labels is not None and self.labels in (self.columns or []):
+            raise ValueError(f"columns: {self.labels!r} is the labels; the model must not be given them")
         return self
 
 

@@ -138,7 +138,7 @@ def test_data_are_checked_and_split(place, capsys):
     assert init.main([str(model), f"--data={found}"]) == 0
     described = descriptions.read(model.parent / "model.yaml")
     assert described.data is not None
-    assert described.data.model_dump() == {
+    assert described.data.model_dump(exclude_none=True) == {
         "path": "data.npz", "labels": "label", "calibration": (0, 10), "evaluation": (10, 30),
     }  # fmt: skip
     assert described.metric is not None
