@@ -46,7 +46,35 @@ class Bars:
     bars: list[Bar]
 
 
-Block = Table | Bars
+@dataclass(frozen=True)
+class Point:
+    """One point of a scatter plot. `good`: no gate refused it; `marked`: the chosen one."""
+
+    name: str
+    label: str
+    x: float
+    y: float
+    good: bool
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A plot of points, best at the upper left: `x` grows to the right, `y` down. `limit` is a value of y.
+
+    Pages without pictures leave it out: a table beside it holds the same figures.
+    """
+
+    title: str
+    note: str
+    x_label: str
+    y_label: str
+    points: list[Point]
+    limit: float | None
+    limit_label: str
+
+
+Block = Table | Bars | Scatter
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import report_html, report_markdown
+from converters import report_candidates, report_html, report_markdown
 from converters.page import Bar, Bars, Block, Headline, Page, Table
 from converters.quantities import counted, megabytes, milliseconds, share
-from converters.report_rows import NAMES, NOT_MEASURED, candidate_row, parity_row, timing_row
+from converters.report_rows import NAMES, NOT_MEASURED, parity_row, timing_row
 from nearedge.release import sections
 from nearedge.release.description import Description
 from nearedge.release.profile import Profile
@@ -69,7 +69,8 @@ def page(found: Findings) -> Page:
     for title, section in (("As deployed", found.deployed), ("The conversion alone, in f32", found.f32)):
         if section is not None:
             blocks.append(parity_table(title, section))
-    blocks += [candidates_table(found), latency(found.benchmark), timings_table(found.benchmark)]
+    blocks += report_candidates.blocks(found.optimization, found.profile, found.description.metric)
+    blocks += [latency(found.benchmark), timings_table(found.benchmark)]
     blocks += [resources(found), environment(found)]
     return Page(
         title=f"{found.source.name}, version {found.source.version}",
@@ -137,21 +138,6 @@ def parity_table(title: str, section: VerificationSection) -> Table:
         heads=["Output", "Largest", "Mean", "Relative", "Cosine", "Top-1 agreement"],
         rows=[parity_row(one) for one in section.outputs],
         text_columns=1,
-    )
-
-
-def candidates_table(found: Findings) -> Table:
-    """What was considered, and why what was chosen was."""
-    section = found.optimization
-    kept = " The previous release's choice was kept." if section.reused else ""
-    return Table(
-        title="Precision candidates",
-        note=f"Asked for: {section.requested}. Chosen: {section.precision}.{kept} Differences are from the f32 IR. "
-        f"Timed with no more than the instruction set of {found.profile.name}, {found.profile.instruction_set}.",
-        heads=["Precision", "Outcome", "Metric", "Drop", "Relative", "Top-1", "Median", "Size"],
-        rows=[candidate_row(one) for one in section.candidates],
-        text_columns=2,
-        marked=[number for number, one in enumerate(section.candidates) if one.precision == section.precision],
     )
 
 

@@ -2,7 +2,8 @@
 
 from html import escape
 
-from converters.page import Bar, Bars, Headline, Page, Table
+from converters.page import Bar, Bars, Block, Headline, Page, Scatter, Table
+from converters.report_scatter import scatter
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --card: #f6f7f9; --ink: #16191d; --soft: #57606a; --line: #d9dee4;
@@ -42,8 +43,15 @@ tr.marked { background: var(--marked); }
 .bars svg { display: block; flex: 1; height: 1.15rem; min-width: 4rem; }
 .bars rect { fill: var(--bar); } .bars .marked rect { fill: var(--mark); }
 .bars dd span { min-width: 4.5rem; font-weight: 600; white-space: nowrap; }
+.scatter { margin: 0; padding: .75rem; border: 1px solid var(--line); border-radius: .5rem; }
+.scatter svg { display: block; width: 100%; max-width: 56rem; height: auto; }
+.scatter text { fill: var(--ink); font-size: 13px; } .scatter .small { fill: var(--soft); font-size: 12px; }
+.scatter .chosen { fill: var(--mark); font-weight: 650; } .scatter circle.held { fill: var(--soft); }
+.scatter circle.refused { fill: none; stroke: var(--bad); stroke-width: 2; } .scatter text.refused { fill: var(--bad); }
+.scatter path { fill: none; stroke: var(--soft); } .scatter .leader { stroke: var(--line); }
+.scatter .limit { stroke: var(--bad); stroke-dasharray: 5 4; }
 @media (max-width: 34rem) { .bars { grid-template-columns: 1fr; gap: .2rem; } .bars dd { margin-bottom: .6rem; } }
-@media print { main { max-width: none; padding: 0; } h2, .scroll, .bars { break-inside: avoid; } }
+@media print { main { max-width: none; padding: 0; } h2, .scroll, .bars, .scatter { break-inside: avoid; } }
 """
 
 
@@ -51,7 +59,7 @@ def render(page: Page) -> str:
     """The whole page."""
     lead = f'<p class="lead">{escape(page.lead)}</p>' if page.lead else ""
     headlines = "\n".join(headline(one) for one in page.headlines)
-    blocks = "\n".join(bars(one) if isinstance(one, Bars) else table(one) for one in page.blocks)
+    blocks = "\n".join(block(one) for one in page.blocks)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -73,6 +81,13 @@ def render(page: Page) -> str:
 </body>
 </html>
 """
+
+
+def block(one: Block) -> str:
+    """A block by its kind."""
+    if isinstance(one, Scatter):
+        return f"<section>\n{heading(one.title, one.note)}\n{scatter(one)}\n</section>"
+    return bars(one) if isinstance(one, Bars) else table(one)
 
 
 def headline(one: Headline) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from converters.page import Bars, Page, Table
+from converters.page import Bars, Page, Scatter, Table
 
 BAR_CELLS = 30
 
@@ -14,6 +14,8 @@ def render(page: Page) -> str:
         lines += [escaped(page.lead), ""]
     lines += [f"- **{one.name}: {escaped(one.value)}** ({escaped(one.meaning)})" for one in page.headlines]
     for block in page.blocks:
+        if isinstance(block, Scatter):
+            continue  # the table before it holds its figures
         lines += ["", f"## {escaped(block.title)}", "", escaped(block.note), ""]
         lines += bars(block) if isinstance(block, Bars) else table(block)
     return "\n".join(lines) + "\n"

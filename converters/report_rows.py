@@ -1,5 +1,7 @@
 """Rows of the report's tables: what a section holds, as a person reads it."""
 
+from collections.abc import Collection
+
 from converters.quantities import megabytes, milliseconds, share
 from nearedge.release.sections import Candidate, OutputParity, Timing
 
@@ -14,8 +16,8 @@ def parity_row(one: OutputParity) -> list[str]:
     return [one.name, *figures, f"{one.cosine:.6f}", agreement]
 
 
-def candidate_row(one: Candidate) -> list[str]:
-    """One candidate's figures."""
+def candidate_row(one: Candidate, front: Collection[str]) -> list[str]:
+    """One candidate's figures; `front` names those that no other beats."""
     return [
         one.precision,
         one.outcome,
@@ -25,6 +27,7 @@ def candidate_row(one: Candidate) -> list[str]:
         either(one.top1_agreement, "{:.2%}"),
         NOT_MEASURED if one.p50_ms is None else milliseconds(one.p50_ms),
         NOT_MEASURED if one.size_bytes is None else megabytes(one.size_bytes),
+        NOT_MEASURED if one.p50_ms is None else "yes" if one.precision in front else "no",
     ]
 
 

@@ -67,6 +67,12 @@ def findings(**changes):
     rows = [
         Candidate(precision="int8", metric=0.9667, drop=0.0055, top1_agreement=0.99, max_relative=0.119, p50_ms=0.25,
                   size_bytes=1_500_000, outcome="chosen: holds"),
+        Candidate(precision="fp16", metric=0.9722, drop=0.0, top1_agreement=1.0, max_relative=0.001, p50_ms=0.5,
+                  size_bytes=3_000_000, outcome="holds, and int8 is 2.00 times as fast"),
+        Candidate(precision="f32", metric=0.9722, drop=0.0, top1_agreement=1.0, max_relative=0.0, p50_ms=0.5,
+                  size_bytes=6_000_000, outcome="holds, but"),
+        Candidate(precision="int8-weights", metric=0.5, drop=0.4722, top1_agreement=0.5, max_relative=0.5, p50_ms=0.6,
+                  size_bytes=1_600_000, outcome="does not hold: accuracy drops"),
         Candidate(precision="bf16", metric=None, drop=None, top1_agreement=None, max_relative=None, p50_ms=None,
                   size_bytes=None, outcome="not possible: no bf16"),
     ]  # fmt: skip
@@ -89,7 +95,7 @@ def findings(**changes):
 FIGURES = [
     "0.9722 → 0.9667", "0.0055", "allowed 0.01", "250 µs", "5 ms", "20.0 times as fast", "1.5 MB", "6.0 MB", "256 MiB",
     "91 MiB", "81 ms", "5.5 ms", "0.119", "99.00%", "not possible: no bf16", "A CPU", "LATENCY, 1 stream, 1 thread",
-    "2026.4.1", "b" * 64, "4,000", "7%", "The memory limit fits.", "360 samples",
+    "0.9722", "3.0 MB", "Pareto", "2026.4.1", "b" * 64, "4,000", "7%", "The memory limit fits.", "360 samples",
 ]  # fmt: skip
 
 
@@ -141,8 +147,40 @@ def test_the_page_is_accessible():
     assert ("html", "lang", "en") in walker.attributes and walker.tags.count("h1") == walker.tags.count("main") == 1
     heads = walker.tags.count("th")
     assert heads == sum(1 for tag, name, _ in walker.attributes if tag == "th" and name == "scope")
-    assert walker.tags.count("svg") == sum(1 for one in walker.attributes if one == ("svg", "aria-hidden", "true")) == 3
+    hidden = [one for one in walker.attributes if one == ("svg", "aria-hidden", "true")]
+    told = [value for tag, name, value in walker.attributes if (tag, name) == ("svg", "aria-labelledby")]
+    identities = {value for _, name, value in walker.attributes if name == "id"}
+    assert len(hidden) == 3 and walker.tags.count("svg") == 4 and set(told[0].split()) <= identities
+    assert ("svg", "role", "img") in walker.attributes and walker.tags.count("desc") == 1
     assert "prefers-color-scheme: dark" in report.html(findings())
+
+
+def test_the_plot_has_every_candidate_that_was_timed():
+    walker = walked(findings())
+    marks = [value for tag, name, value in walker.attributes if (tag, name) == ("circle", "class")]
+    assert marks == ["chosen", "held", "held", "refused"]
+    assert "int8: 0.0055, 250 µs, 1.5 MB; fp16: 0.0000, 500 µs, 3.0 MB" in report.html(findings())
+    assert "Accuracy against latency" not in report.markdown(findings())
+
+
+def test_the_allowed_drop_is_a_line_in_the_plot():
+    assert report.html(findings()).count('class="limit"') == 0
+    judged = findings().description.model_copy(update={"metric": description.Metric(name="f1", allowed_drop=0.01)})
+    drawn = report.html(findings(description=judged))
+    assert drawn.count('class="limit"') == 1 and "allowed drop 0.01" in drawn and "Drop of f1" in drawn
+
+
+def test_one_candidate_is_no_plot():
+    section = findings().optimization
+    alone = section.model_copy(update={"candidates": section.candidates[:1]})
+    assert "<circle" not in report.html(findings(optimization=alone))
+
+
+def test_the_front_is_in_the_table():
+    rows = [line for line in report.markdown(findings()).splitlines() if line.endswith(("| yes |", "| no |"))]
+    assert [(line.split("|")[1].strip(), line.split("|")[-2].strip()) for line in rows] == [
+        ("**int8**", "yes"), ("fp16", "yes"), ("f32", "no"), ("int8-weights", "no"),
+    ]  # fmt: skip
 
 
 def test_hostile_names_mean_nothing():
