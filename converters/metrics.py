@@ -121,6 +121,18 @@ def gate_drop(metric: MetricName, before: float, after: float, allowed: float) -
         )
 
 
+def gate_expected(score: Score, expected: float | None, allowed: float) -> None:
+    """Raise GateError where the source itself is worse here than where it was trained: model.yaml does not describe it.
+
+    Parity cannot see that, since the source and the IR are fed the same wrong values.
+    """
+    if expected is not None and not drop(score.metric, expected, score.value()) <= allowed + 1e-9:
+        raise GateError(
+            f"the source's own {score.metric} is {score.value():.4g}, metric.expected is {expected:g}: preprocessing, "
+            "layout, labels or the data are not those it was trained with; correct model.yaml or the data"
+        )
+
+
 def gate_doubt(score: Score) -> None:
     """Raise GateError where the source itself does no better than answers that know nothing of the rows.
 

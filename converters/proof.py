@@ -18,12 +18,16 @@ Predict = Callable[[Feed], Mapping[str, Array]]
 
 @dataclass
 class Proof:
-    """What was found; `source` holds the source's answers beside the labels, None where there is no metric."""
+    """What was found; `source` holds the source's answers beside the labels, None where there is no metric.
+
+    `expected` is the metric that the trained model had elsewhere, where model.yaml says it.
+    """
 
     outputs: list[OutputParity] = field(default_factory=list)
     kinds: dict[str, Kind] = field(default_factory=dict)
     metric: MetricResult | None = None
     source: Score | None = None
+    expected: float | None = None
 
     def largest(self) -> float:
         """The largest of the outputs' relative differences; decisions that differ count by their share."""
@@ -45,6 +49,7 @@ class Proof:
         parity.gate([(one, self.kinds[one.name]) for one in self.outputs], limits, precision)
         if self.source is not None and self.metric is not None:
             metrics.gate_doubt(self.source)
+            metrics.gate_expected(self.source, self.expected, self.metric.allowed_drop)
             metrics.gate_drop(self.source.metric, self.metric.source, self.metric.converted, self.metric.allowed_drop)
 
 
@@ -69,6 +74,7 @@ def compare(description: Description, samples: Samples, source: Predict, convert
     proof.outputs = [differences[name].result() for name in names]
     if scores is not None:
         proof.metric, proof.source = scores.result(samples.rows), scores.source
+        proof.expected = description.metric.expected if description.metric else None
     return proof
 
 

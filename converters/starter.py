@@ -25,12 +25,15 @@ DATA_HINT = """\
 #   evaluation: [300, 1000]     # ... and others that accuracy is measured on"""
 METRIC_HINT = """\
 # How the labels are compared, and how much of it the deployed model may lose: accuracy, f1, mae or rmse.
-# metric: {name: accuracy, output: OUTPUT, allowed_drop: 0.01}"""
+# metric: {name: accuracy, output: OUTPUT, allowed_drop: 0.01}   # expected: 0.97, what it scored in training"""
 GOLDEN_HINT = """\
 # Samples that may be shipped in the image, so that a site can repeat the proof. They are your data: absent, none are.
 # golden: {rows: [FIRST, AFTER], count: 8}"""
 PREPROCESSING_HINT = """\
     # preprocessing: {mean: [0.0], scale: [255.0]}   # folded into the IR: the model is fed (value - mean) / scale"""
+PICTURE_HINT = """\
+    # Clients may send pictures of other sizes, as bytes, or blue first: then shape, dtype and layout are theirs, and
+    # preprocessing has layout, resize and channel_order: docs/model-yaml.md, Inputs."""
 NO_LAYOUT_HINT = "    # layout: NC         # a letter a dimension; needed where mean or scale differ by channel (C)"
 
 
@@ -72,7 +75,7 @@ def text(
         'description: ""',
         "source:",
         f"  path: {scalar(source)}",
-        "inputs:                        # -1 is a dimension that may vary; fixed ones run faster",
+        "inputs:                        # in shape, -1 may vary, [1, 8] within bounds; fixed ones run faster",
         *(line for tensor in inputs for line in _input(tensor, framework)),
         "outputs:                       # in the model's own order; these are the names that clients see",
         *(f"  - name: {scalar(output)}" for output in outputs),
@@ -100,6 +103,8 @@ def _input(tensor: Tensor, framework: Framework) -> list[str]:
         lines += [NO_LAYOUT_HINT]
     if layout is not None or tensor.datatype in FLOATS:
         lines += [PREPROCESSING_HINT]
+    if layout is not None:
+        lines += [PICTURE_HINT]
     return lines
 
 

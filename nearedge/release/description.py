@@ -90,6 +90,9 @@ class Metric(Strict):
     name: MetricName
     output: str | None = Field(default=None, description="the output to judge; the first one where absent")
     allowed_drop: Annotated[float, Field(ge=0)]
+    expected: float | None = Field(
+        default=None, description="what the trained model scored elsewhere; worse here by more than allowed_drop stops"
+    )
 
 
 class Target(Strict):

@@ -107,10 +107,11 @@ class Input(Strict):
         if "C" not in (self.layout or ""):
             raise ValueError(f"preprocessing.{what} needs a layout with a C")
         size = self.shape[(self.layout or "").index("C")]
-        if size not in (-1, count) and not isinstance(size, tuple):
+        least, most = bounds_of(size)
+        if count < least or (most is not None and count > most):
             raise ValueError(
-                f"preprocessing.{what} is for {count} channels, {self.layout} of shape {shown(self.shape)} has {size}; "
-                "is the layout right?"
+                f"preprocessing.{what} is for {count} channels, {self.layout} of shape {shown(self.shape)} has "
+                f"{shown([size])[1:-1]}; is the layout right?"
             )
 
     @property

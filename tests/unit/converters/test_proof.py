@@ -5,7 +5,7 @@ import pytest
 
 from converters import convert, execution, preprocessing, proof, samples, sources, workspace
 from converters.thresholds import THRESHOLDS
-from nearedge.errors import GateError
+from nearedge.errors import GateError, InputError
 from nearedge.release import description
 
 PLAIN = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
@@ -128,6 +128,119 @@ def test_a_wrong_conversion_is_caught(release, tmp_path, damage):
     for precision in ("f32", "fp16") if damage is lost_bias else ("f32", "fp16", "bf16", "int8"):
         with pytest.raises(GateError):
             found.gate(THRESHOLDS[precision], precision)
+
+
+STEPS = "preprocessing: {mean: [8.0, 2.0, 12.0], scale: [8.0, 4.0, 6.0]}"
+SENT = "shape: [-1, 3, 8, 8], dtype: FP32, layout: NCHW, " + STEPS
+RAW = (
+    "shape: [-1, [8, 64], [8, 64], 3], dtype: UINT8, layout: NHWC, preprocessing: {layout: NCHW, channel_order: "
+    "BGR-to-RGB, resize: {height: 8, width: 8, algorithm: linear}, mean: [8.0, 2.0, 12.0], scale: [8.0, 4.0, 6.0]}"
+)
+
+
+@pytest.fixture
+def raw_release(release):
+    """The same model for clients that send pictures as cameras do: bytes, blue first, 16 by 24, channels last."""
+    path = release / "source" / "data.npz"
+    with np.load(path) as arrays:
+        image, label = arrays["image"], arrays["label"]
+    large = image.transpose(0, 2, 3, 1)[..., ::-1].repeat(2, axis=1).repeat(3, axis=2)
+    np.savez(path, image=large.round().astype("u1"), label=label)
+    lie(release, SENT, RAW)
+    return release
+
+
+def lie(release, before, after):
+    """Replace text of model.yaml, which has to be there."""
+    path = release / "source" / "model.yaml"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+def prove_anew(release, tmp_path, damage=lambda text: text):
+    """Convert by a damaged copy of model.yaml, prove by model.yaml itself."""
+    import openvino
+
+    text = damage((release / "source" / "model.yaml").read_text())
+    model = convert.convert(release / "source" / "model.onnx", "onnx", description.parse(text, "damaged"))
+    openvino.save_model(model, tmp_path / "new.xml", compress_to_fp16=False)
+    return prove(release, tmp_path / "new.xml")
+
+
+def test_pictures_as_cameras_send_them_are_proven(raw_release, tmp_path):
+    found = prove_anew(raw_release, tmp_path)
+    found.gate(THRESHOLDS["f32"], "f32")
+    assert found.metric.source > 0.9 and found.metric.drop == 0.0 and found.largest() < 1e-5
+
+
+RAW_DAMAGE = {
+    "channels not swapped": (" channel_order: BGR-to-RGB,", ""),
+    "wrong mean": ("[8.0, 2.0, 12.0]", "[12.0, 2.0, 8.0]"),
+    "wrong scale": ("[8.0, 4.0, 6.0]", "[6.0, 4.0, 8.0]"),
+    "NHWC taken for NWHC": ("layout: NHWC", "layout: NWHC"),
+    "another algorithm": ("algorithm: linear", "algorithm: bilinear-pillow"),
+}
+
+
+@pytest.mark.parametrize("damage", RAW_DAMAGE)
+def test_a_wrong_preprocessing_in_the_ir_is_caught(raw_release, tmp_path, damage):
+    before, after = RAW_DAMAGE[damage]
+    found = prove_anew(raw_release, tmp_path, lambda text: text.replace(before, after))
+    for precision in ("f32",) if damage == "another algorithm" else ("f32", "fp16", "bf16", "int8"):
+        with pytest.raises(GateError, match=r"output 'logits'"):
+            found.gate(THRESHOLDS[precision], precision)
+
+
+def test_nchw_fed_as_nhwc_is_caught(raw_release, tmp_path):
+    """The bytes of channels-last pictures read as if channels came first: the shape fits, the values do not."""
+    import openvino
+    from openvino import opset13
+
+    lie(raw_release, "[8, 64], [8, 64], 3]", "8, 8, 3]")
+    path = raw_release / "source" / "data.npz"
+    with np.load(path) as arrays:
+        np.savez(path, image=arrays["image"][:, ::2, ::3], label=arrays["label"])
+    prove_anew(raw_release, tmp_path).gate(THRESHOLDS["f32"], "f32")
+    model = execution.read(tmp_path / "new.xml")
+    [turn] = [op for op in model.get_ordered_ops() if op.get_type_name() == "Transpose"]
+    shape = opset13.constant(np.array([0, 3, 8, 8]))
+    seen = opset13.reshape(turn.input_value(0), shape, special_zero=True)
+    for target in turn.output(0).get_target_inputs():
+        target.replace_source_output(seen.output(0))
+    openvino.save_model(model, tmp_path / "wrong.xml", compress_to_fp16=False)
+    for precision in ("f32", "int8"):
+        with pytest.raises(GateError, match="output 'logits'"):
+            prove(raw_release, tmp_path / "wrong.xml").gate(THRESHOLDS[precision], precision)
+
+
+LIES = {
+    "channels swapped": ("channel_order: BGR-to-RGB", "channel_order: null"),
+    "no mean": ("mean: [8.0, 2.0, 12.0]", "mean: [0.0]"),
+    "scale of 255": ("scale: [8.0, 4.0, 6.0]", "scale: [255.0]"),
+    "rows taken for columns": ("layout: NHWC", "layout: NWHC"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_a_model_yaml_that_lies_is_caught_by_what_the_model_is_known_to_do(raw_release, tmp_path, case):
+    """The source and the IR agree, both fed the same wrong values; only the metric can tell."""
+    lie(raw_release, "allowed_drop: 0.01", "allowed_drop: 0.01, expected: 0.94")
+    prove_anew(raw_release, tmp_path).gate(THRESHOLDS["f32"], "f32")
+    lie(raw_release, *LIES[case])
+    found = prove_anew(raw_release, tmp_path)
+    assert not found.faults(THRESHOLDS["f32"])
+    with pytest.raises(GateError, match=r"the source's own accuracy is 0\.\d+, (metric.expected is 0.94|no better)"):
+        found.gate(THRESHOLDS["f32"], "f32")
+
+
+def test_a_layout_that_lies_about_the_shape_is_refused_before(raw_release, tmp_path):
+    for before, after, text in (
+        ("layout: NHWC", "layout: NCHW", r"for 3 channels, NCHW of shape \[-1, \[8, 64\], \[8, 64\], 3\]"),
+        ("layout: NCHW,", "layout: NHWC,", r"after preprocessing \[-1, 8, 8, 3\], the model has \[-1, 3, 8, 8\]"),
+        ("[-1, [8, 64], [8, 64], 3]", "[-1, 3, 8, 8]", r"for 3 channels, NHWC of shape \[-1, 3, 8, 8\] has 8"),
+    ):
+        with pytest.raises(InputError, match=text):
+            prove_anew(raw_release, tmp_path, lambda yaml, before=before, after=after: yaml.replace(before, after))
 
 
 @pytest.mark.parametrize("shift", ["row", "class"])

@@ -60,7 +60,7 @@ def test_a_good_one_is_read_with_its_defaults() -> None:
         (
             "inputs.0.preprocessing",
             {"layout": "NHW"},
-            "preprocessing.layout NHW needs a layout of its letters, not NCHW",
+            "preprocessing.layout NHW needs a layout of the same letters, not NCHW",
         ),
         ("inputs.0.preprocessing", {"resize": {"height": 8, "width": 8}}, "preprocessing.resize.algorithm"),
         ("inputs.0.preprocessing", {"resize": {"height": 0, "width": 8, "algorithm": "linear"}}, "resize.height"),
@@ -85,6 +85,7 @@ def test_a_good_one_is_read_with_its_defaults() -> None:
         ("data.resize", "fit", "data.resize"),
         ("metric.output", "other", "metric.output 'other' is none of the outputs"),
         ("metric.allowed_drop", -1, "metric.allowed_drop"),
+        ("metric.expected", "good", "metric.expected"),
         ("golden.count", 1000, "golden.count"),
         ("source.sha256", "abc", "source.sha256"),
         ("schema", None, "schema"),
@@ -134,14 +135,14 @@ def test_a_newer_schema_is_not_supported() -> None:
             {"layout": "NCDW", "preprocessing": {"resize": {"height": 8, "width": 8, "algorithm": "linear"}}},
             "H and a W",
         ),
-        ({"layout": None, "preprocessing": {"layout": "NCHW"}}, "needs a layout of its letters, not None"),
+        ({"layout": None, "preprocessing": {"layout": "NCHW"}}, "needs a layout of the same letters, not None"),
     ],
 )
 def test_preprocessing_goes_by_the_layout(changes: dict[str, Any], words: str) -> None:
     document = yaml.safe_load(with_change("inputs.0.preprocessing", {"channel_order": "RGB-to-BGR"}))
     description.parse(yaml.safe_dump(document), "model.yaml")
     document["inputs"][0] |= changes
-    with pytest.raises(InputError, match="^model.yaml: inputs.0: ") as caught:
+    with pytest.raises(InputError, match=r"^model\.yaml: inputs\.0: ") as caught:
         description.parse(yaml.safe_dump(document), "model.yaml")
     assert words in str(caught.value)
 

@@ -142,7 +142,9 @@ def test_data_are_checked_and_split(place, capsys):
         "path": "data.npz", "labels": "label", "calibration": (0, 10), "evaluation": (10, 30),
     }  # fmt: skip
     assert described.metric is not None
-    assert described.metric.model_dump() == {"name": "accuracy", "output": "logits", "allowed_drop": 0.01}
+    assert described.metric.model_dump(exclude_none=True) == {
+        "name": "accuracy", "output": "logits", "allowed_drop": 0.01,
+    }  # fmt: skip
     assert "INT8 is not tried" not in capsys.readouterr().out
 
 
