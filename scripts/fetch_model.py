@@ -35,6 +35,14 @@ STEP_IMAGES = ("core", "onnx", "pytorch", "tensorflow")
 
 
 @dataclass(frozen=True)
+class Expected:
+    """The sha256 that the model has to have; empty: what model.yaml says. `required`: one of the two has to say it."""
+
+    sha256: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
 class Deployed:
     """Which GitOps repository says what is deployed; an empty URL is the one in the workspace, where there is one."""
 
@@ -54,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "s3://bucket/key, git+https://...[@ref][#subpath] (also git+ssh, git+file), or an http(s) URL",
     )
     options.add_argument("--sha256", default="", help="what the model has to have; empty: what model.yaml says")
+    options.add_argument("--require-sha256", type=boolean, default=False, help="refuse a model that has no such digest")
     options.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="cap on what is fetched and unpacked")
     options.add_argument("--git-url", default="", help="GitOps repository; empty: gitops.git in the workspace")
     options.add_argument("--git-branch", default="main", help="branch of the GitOps repository")
@@ -78,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(
-    workspace: Path, model: str, source: Path | None, reach: Access, known_as: Deployed, sha256: str = ""
+    workspace: Path, model: str, source: Path | None, reach: Access, known_as: Deployed, expected: Expected
 ) -> SourceSection:
     """Fill `workspace/source` and write the section; what an earlier run left is removed first.
 
@@ -89,7 +98,7 @@ def run(
         place = locate(model, source, Path(scratch), reach)
         with new_directory(workspace / SOURCE) as into, relative_to(into, place.description.parent):
             collected = collect(place, into, belonging, reach.max_bytes)
-            check_sha256(collected, sha256)
+            check_sha256(collected, expected)
             profile = collected.description.target.profile
             read_profile(profile, into)
             form = formats.recognise(collected.model)
@@ -136,9 +145,15 @@ def belonging(path: Path) -> list[str]:
     return companions.names(path, formats.recognise(path))
 
 
-def check_sha256(collected: Collected, expected: str) -> None:
+def check_sha256(collected: Collected, expected: Expected) -> None:
     """Hold the model against the digest given as param and the one in model.yaml."""
-    for where, value in (("sha256", expected), ("model.yaml: source.sha256", collected.description.source.sha256)):
+    described = collected.description.source.sha256
+    if expected.required and not (expected.sha256 or described):
+        raise InputError(
+            f"{collected.description.source.path}: no sha256 says what it has to be, and require-sha256 is set; if "
+            f"{collected.sha256} is right, write it to model.yaml as source.sha256"
+        )
+    for where, value in (("sha256", expected.sha256), ("model.yaml: source.sha256", described)):
         if value and value != collected.sha256:
             raise InputError(
                 f"{where}: {collected.description.source.path} has sha256 {collected.sha256}, not {value}; "
@@ -187,7 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             store=bucket.Access(options.s3_endpoint, options.aws_credentials, options.ca_bundle),
         )
         known_as = Deployed(options.git_url, options.git_branch)
-        section = run(options.workspace, options.model, options.source, reach, known_as, options.sha256)
+        expected = Expected(options.sha256, options.require_sha256)
+        section = run(options.workspace, options.model, options.source, reach, known_as, expected)
         images = {kind: getattr(options, f"step_image_{kind}") for kind in STEP_IMAGES}
         write_results(
             options,

@@ -86,7 +86,7 @@ def answered(response: dict[str, dict[str, object]], where: str, *, signed: bool
     if code in ("NoSuchKey", "NoSuchVersion") or (status == 404 and code != "NoSuchBucket"):
         return MissingError(f"{where}: there is no such object; check the key")
     if status == 407:
-        return OutsideError(f"{where}: the proxy wants a user and a password")
+        return OutsideError(f"{where}: {transport.PROXY_LOGIN}")
     if code in CODES:
         return OutsideError(f"{where}: {CODES[code]}")
     if status in (401, 403):

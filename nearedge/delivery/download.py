@@ -23,6 +23,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 PIECE = 1 << 16
 """Bytes that a broken connection may cost us."""
+HINTS = {401: "is it private?", 403: "is it private?", 407: transport.PROXY_LOGIN}
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)$")
 
 
@@ -131,8 +132,7 @@ class Transfer:
             self.validator = ""  # what we hold is no beginning of what is there now
             raise PassingError("refuses to resume")
         if status not in (200, 206):
-            hint = "is it private?" if status in (401, 403) else "check the URL"
-            raise OutsideError(f"{self.name}: status {status}; {hint}")
+            raise OutsideError(f"{self.name}: status {status}; {HINTS.get(status, 'check the URL')}")
         total = self.start(response) if status == 206 else self.restart(response)
         if total is not None and total > self.max_bytes:
             raise InputError(f"{self.name}: {total} bytes, more than max-bytes {self.max_bytes}")

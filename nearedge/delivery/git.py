@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nearedge.delivery import transport
 from nearedge.delivery.git_home import Access as Access
 from nearedge.delivery.git_home import environment, private_home
 from nearedge.errors import MachineError, OutsideError
@@ -22,6 +23,7 @@ from nearedge.errors import MachineError, OutsideError
 TIMEOUT_S = 1800.0
 TELLING = re.compile(r"^(fatal|error|remote|ssh|!|Host key|Permission denied|No RSA|kex_)", re.IGNORECASE)
 MACHINE_FAULTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
+PROXY_LOGIN = re.compile(r"(error: |response |HTTP code )407\b")
 USERINFO = re.compile(r"(?<=://)[^/@\s']+@")
 
 
@@ -106,6 +108,8 @@ def refuse_machine(said: str) -> None:
 
 def telling(said: str) -> str:
     """The lines of git's complaint that say why, as one line."""
+    if PROXY_LOGIN.search(said):
+        return f"status 407; {transport.PROXY_LOGIN}"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if TELLING.match(line)] or lines
     lines = list(dict.fromkeys(line.removeprefix("remote:").strip() for line in lines))

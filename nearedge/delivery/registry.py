@@ -25,6 +25,7 @@ ADVICE = {
     403: "the login may not do that; check its rights and the name",
     404: "it has no such repository or image; check the name and the tag",
     405: "it does not allow that; is it a read-only mirror?",
+    407: transport.PROXY_LOGIN,
     413: "it refuses a blob of that size; raise its limit (a proxy before it may have one, too)",
     429: "too many requests; try again later",
 }

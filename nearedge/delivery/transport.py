@@ -24,6 +24,7 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)
 CA_FILE = "ca-bundle.crt"
 NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 """OpenSSL's words, by version, for an answer in plain http."""
+PROXY_LOGIN = "the proxy wants another user and password in its address"
 SHORT = 1 << 16
 
 

@@ -240,7 +240,7 @@ def test_what_changed_meanwhile_is_not_mixed(put, faulty: Faulty, access: Store,
         (400, "AuthorizationHeaderMalformed", "the region is wrong"),
         (403, "InvalidObjectState", "the object is archived"),
         (418, "Teapot", r"refuses with status 418 \(Teapot\)"),
-        (407, "", "the proxy wants a user and a password"),
+        (407, "", "the proxy wants another user"),
     ],
 )
 @pytest.mark.usefixtures("put")

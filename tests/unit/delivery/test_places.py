@@ -216,3 +216,37 @@ def test_an_artifact_in_a_registry(tmp_path: Path, folder: Path, plain_registry:
         assert place.origin == f"oci://{plain_registry}/models/m@{digest}"
     with pytest.raises(InputError, match="max-bytes"):
         locate(f"oci://{target}", None, scratch_of(tmp_path / "small"), Access(max_bytes=5))
+
+
+@pytest.mark.parametrize("kind", ["oci", "git"])
+def test_an_archive_inside_another_place(tmp_path: Path, folder: Path, plain_registry: str, kind: str) -> None:
+    holder = tmp_path / "holder"
+    holder.mkdir()
+    with zipfile.ZipFile(holder / "m.zip", "w") as packed:
+        for name in ("model.yaml", "model.onnx"):
+            packed.write(folder / name, name)
+    if kind == "oci":
+        target = parse(f"{plain_registry}/models/packed:1")
+        push_artifact(target, holder, ACCESS.registry)
+        reference = f"oci://{target}"
+    else:
+        run_git(holder, "init", "-q")
+        run_git(holder, "add", ".")
+        run_git(holder, "commit", "-qm", "first")
+        reference = f"git+file://{holder}#m.zip"
+    place = locate(reference, None, scratch_of(tmp_path), ACCESS)
+    assert weights(place) == b"weights"
+    assert place.origin.startswith(reference.rpartition(":")[0] if kind == "oci" else f"git+file://{holder}@")
+    assert kind == "oci" or place.origin.endswith("#m.zip")
+
+
+def test_an_archive_in_an_artifact_has_the_same_cap(tmp_path: Path, plain_registry: str) -> None:
+    holder = tmp_path / "holder"
+    holder.mkdir()
+    with zipfile.ZipFile(holder / "m.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("model.yaml", TEXT)
+        packed.writestr("bomb", b"0" * 2_000_000)
+    target = parse(f"{plain_registry}/models/bomb:1")
+    push_artifact(target, holder, ACCESS.registry)
+    with pytest.raises(InputError, match="unpacks to more than 1000000 bytes"):
+        locate(f"oci://{target}", None, scratch_of(tmp_path), ACCESS)

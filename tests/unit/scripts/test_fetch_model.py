@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import numpy as np
 import onnx
 import pytest
+from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from nearedge.files import sha256_file, sha256_tree
@@ -201,6 +205,54 @@ def test_an_unknown_profile_is_said_at_once(source: Path, workspace: Path, capsy
 
 def test_a_digest_that_fits(source: Path, workspace: Path) -> None:
     assert start(workspace, source, f"--sha256={sha256_file(source / 'model.onnx')}") == 0
+
+
+def test_a_digest_may_be_asked_for(source: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(workspace, source, "--require-sha256=true") == 1
+    digest = sha256_file(source / "model.onnx")
+    assert f"if {digest} is right, write it to model.yaml as source.sha256" in capsys.readouterr().err
+    assert not (workspace / "source").exists()
+    assert start(workspace, source, "--require-sha256=true", f"--sha256={digest}") == 0
+    (source / "model.yaml").write_text(MODEL.replace("path: model.onnx", f"path: model.onnx, sha256: {digest}"))
+    assert start(workspace, source, "--require-sha256=true") == 0
+
+
+@pytest.fixture
+def bucket(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The options for a store (moto) that holds the model below s3://models/m/."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    keys = {"aws_access_key_id": "key-id", "aws_secret_access_key": "s3cret", "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=endpoint, **keys)
+    client.create_bucket(Bucket="models")
+    for path in source.iterdir():
+        client.put_object(Bucket="models", Key=f"m/{path.name}", Body=path.read_bytes())
+    client.close()
+    folder = tmp_path / "aws"
+    folder.mkdir()
+    (folder / "credentials").write_text("[default]\naws_access_key_id = key-id\naws_secret_access_key = s3cret\n")
+    yield [f"--s3-endpoint={endpoint}", f"--aws-credentials={folder}"]
+    server.stop()
+
+
+def test_a_bucket(source: Path, workspace: Path, bucket: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    digest = sha256_file(source / "model.onnx")
+    assert start(workspace, "", "--model=s3://models/m/", f"--sha256={digest}", *bucket) == 0
+    section = sections.read(workspace, SourceSection)
+    assert (section.sha256, section.origin) == (digest, "s3://models/m/model.yaml")
+    assert section.data_sha256 == sha256_file(source / "data.npz")
+    assert start(workspace, "", "--model=s3://models/m/", f"--sha256={'0' * 64}", *bucket) == 1
+    assert start(workspace, "", "--model=s3://none/m/", *bucket) == 4
+    assert start(workspace, "", "--model=s3://models/m/", "--max-bytes=200", *bucket) == 1
+    said = capsys.readouterr().err
+    assert "s3://none/m/model.yaml: there is no such bucket" in said
+    assert "more than max-bytes" in said
+    assert "Traceback" not in said
+    assert "s3cret" not in said
 
 
 def test_a_folder_has_the_digest_of_its_names_and_contents(source: Path, workspace: Path) -> None:
