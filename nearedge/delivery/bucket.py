@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,6 +97,7 @@ def opened(name: str, access: Access) -> Iterator[Bucket]:
 
     host = endpoint_host(access.endpoint)
     core = Session(profile="default") if access.credentials else Session()
+    core.register_component("data_loader", loader())
     for variable, path in files_of(access.credentials).items():
         core.set_config_variable(variable, str(path))
     with tempfile.TemporaryDirectory(prefix="nearedge-s3-") as home:
@@ -116,6 +118,14 @@ def opened(name: str, access: Access) -> Iterator[Bucket]:
             raise refusal(error, "workspace aws-credentials", signed=True) from error
         with closing(client):
             yield Bucket(name, client, signed, access)
+
+
+@cache
+def loader() -> Any:
+    """What reads botocore's description of S3; each session of its own would read those megabytes again."""
+    from botocore.loaders import Loader
+
+    return Loader()
 
 
 def endpoint_host(endpoint: str) -> str:
@@ -201,13 +211,13 @@ class ObjectTransfer:
 
     def restart(self, answer: Mapping[str, Any]) -> None:
         """The whole arrives: what we hold is dropped."""
-        self.size, self.total, self.etag = 0, answer["ContentLength"], answer.get("ETag", "")
+        self.size, self.total, self.etag = 0, answer.get("ContentLength", 0), answer.get("ETag", "")
         self.checksums = {name: answer[f"Checksum{name}"] for name in CHECKSUMS if answer.get(f"Checksum{name}")}
         if self.total > self.max_bytes:
             raise InputError(f"{self.name}: {self.total} bytes, more than max-bytes {self.max_bytes}")
 
     def receive(self, body: Any) -> None:
-        """Append the body to the file; what the store said of its size holds, since no more is read."""
+        """Append the body to the file, no more than the cap; a store may not say how much comes."""
         from botocore.exceptions import BotoCoreError, FlexibleChecksumError
 
         with self.path.open("r+b" if self.size else "wb") as file, body:
@@ -215,6 +225,8 @@ class ObjectTransfer:
             try:
                 for chunk in body.iter_chunks(PIECE):
                     self.size += len(chunk)
+                    if self.size > self.max_bytes:
+                        raise InputError(f"{self.name}: more than max-bytes {self.max_bytes}")
                     file.write(chunk)
                     self.report()
             except FlexibleChecksumError:

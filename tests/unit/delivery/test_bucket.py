@@ -3,6 +3,8 @@
 import http.client
 import io
 import os
+import ssl
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ class Faulty(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Hands on, cuts the body after `cut` bytes, damages it, or answers `status` with the error `code`."""
 
+    protocol_version = "HTTP/1.1"
     server: Faulty
 
     def do_GET(self) -> None:
@@ -57,11 +60,15 @@ class Handler(BaseHTTPRequestHandler):
         if step.get("damaged"):
             body = b"\xff" + body[1:]
         headers = {name: value for name, value in found.getheaders() if name.lower() not in NOT_HANDED_ON}
+        if step.get("no_length"):
+            headers["Transfer-Encoding"] = "chunked"
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         self.answer(found.status, headers, body, step.get("cut", len(body)))
 
     def answer(self, status: int, headers: dict[str, str], body: bytes, cut: int) -> None:
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(body))}
+        for name, value in {**headers, **length}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[:cut])
@@ -71,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+AUTHORITY = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
 NOT_HANDED_ON = ("content-length", "transfer-encoding", "connection", "date", "server")
 
 
@@ -292,6 +300,38 @@ def test_the_cap_is_for_all_together(put, access: Store, tmp_path: Path) -> None
     with pytest.raises(InputError, match="91 bytes, more than max-bytes 90"):
         place.bring("w")
     assert names(place.root) == ["model.yaml"]
+
+
+def test_the_cap_holds_where_the_store_does_not_say_how_much_comes(
+    put, faulty: Faulty, access: Store, tmp_path: Path
+) -> None:
+    put("m", CONTENT)
+    for cap in (len(CONTENT), len(CONTENT) - 1):
+        faulty.plan = [{"no_length": True}]
+        with opened("models", access) as bucket:
+            if cap == len(CONTENT):
+                bucket.download("m", tmp_path / "m", cap)
+                assert (tmp_path / "m").read_bytes() == CONTENT
+                continue
+            with pytest.raises(InputError, match=f"more than max-bytes {cap}"):
+                bucket.download("m", tmp_path / "m", cap)
+            assert not (tmp_path / "m").exists()
+
+
+def test_a_private_ca(put, faulty: Faulty, credentials: Path, tmp_path: Path) -> None:
+    put("model.yaml", TEXT)
+    names = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca-bundle.crt")]
+    subprocess.run(["openssl", *AUTHORITY.split(), *names], check=True, capture_output=True)
+    plain = Store(f"https://127.0.0.1:{faulty.server_port}", credentials, web=QUICK)
+    with pytest.raises(OutsideError, match="it speaks no TLS; give s3-endpoint with http://"):
+        found("s3://models/model.yaml", tmp_path / "1", plain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca-bundle.crt", tmp_path / "key.pem")
+    faulty.socket = context.wrap_socket(faulty.socket, server_side=True)
+    with pytest.raises(OutsideError, match="certificate is not trusted; give its CA in ca-bundle"):
+        found("s3://models/model.yaml", tmp_path / "2", plain)
+    trusting = Store(plain.endpoint, credentials, tmp_path, web=QUICK)
+    assert found("s3://models/model.yaml", tmp_path / "3", trusting).description.read_bytes() == TEXT
 
 
 @pytest.mark.parametrize(
