@@ -33,6 +33,8 @@ def test_arrays_whose_values_fit_are_read(tmp_path, dtype, have):
 @pytest.mark.parametrize("named,shape,said", [
     ({"z": np.ones((5, 3), "f4")}, (-1, 3), "no array 'x'; there are: z"),
     ({"x": np.ones((5, 4), "f4")}, (-1, 3), "have shape [5, 4], the input takes [-1, 3]"),
+    ({"x": np.ones((5, 4), "f4")}, (-1, (5, 9)), "have shape [5, 4], the input takes [-1, [5, 9]]"),
+    ({"x": np.ones((5, 4), "f4")}, (-1, (1, 3)), "have shape [5, 4], the input takes [-1, [1, 3]]"),
     ({"x": np.ones(5, "f4")}, (-1, 3), "no rows of [-1, 3]"),
     ({"x": np.ones((5, 1, 1, 3), "f4")}, (-1, 3), "no rows of [-1, 3]"),
     ({"x": np.ones((0, 3), "f4")}, (-1, 3), "holds no rows"),

@@ -134,6 +134,18 @@ def test_bounds_reach_the_ir_and_the_server_holds_clients_to_them(models, tmp_pa
         spec.check(tensors.Tensor(spec.name, "UINT8", pictures(9, 64, 5, 3)))
 
 
+def test_the_same_preprocessing_gives_the_same_bytes(models, tmp_path):
+    steps = {"layout": "NCHW", "resize": RESIZE, "channel_order": "BGR-to-RGB", "mean": [1.0, 2.0, 3.0]}
+    path, description = described_as(models, "onnx", NHWC_ANY | {"preprocessing": steps})
+    found = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        convert.save(convert.convert(path, "onnx", description), folder)
+        found.append([(folder / name).read_bytes() for name in (convert.XML, convert.BIN)])
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("name", ["torchscript", "pt2", "onnx", "openvino-ir", "tflite", "savedmodel-keras"])
 def test_a_bounded_batch_for_every_framework(models, name):
     path, form = models.path(name), FORMS[name]

@@ -32,11 +32,12 @@ def rows(tmp_path):
 
 @pytest.mark.parametrize("shape,requests,first", [
     ((-1, 2), 10, (1, 2)), ((1, 2), 10, (1, 2)), ((2,), 10, (2,)), ((4, 2), 2, (4, 2)),
+    (((1, 8), (1, 2)), 10, (1, 2)), (((4, 8), 2), 2, (4, 2)),
 ])  # fmt: skip
 def test_a_request_has_the_models_batch(rows, shape, requests, first):
     found = samples.evaluation(describe(one(shape=shape)), rows)
     assert len(found.feeds) == requests and found.feeds[0]["x"].shape == first and not found.synthetic
-    assert found.feeds[1]["x"].ravel()[0] == (8 if shape == (4, 2) else 2)
+    assert found.feeds[1]["x"].ravel()[0] == (8 if first == (4, 2) else 2)
 
 
 def test_labels_go_with_the_rows_of_a_request(rows):

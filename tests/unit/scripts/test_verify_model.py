@@ -180,6 +180,34 @@ def test_synthetic_samples_where_there_are_no_data(release, tmp_path):
     assert (tmp_path / "drop").read_text() == ""
 
 
+@pytest.mark.parametrize("stage", ["f32", "deployed"])
+def test_made_up_pictures_of_a_size_that_clients_may_send(release, edit_yaml, stage):
+    from scripts import convert_model
+
+    text = (release / "source/model.yaml").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("data:", "metric:", "golden:"))]
+    (release / "source/model.yaml").write_text("\n".join(kept))
+    edit_yaml(
+        release, "[-1, 3, 8, 8], dtype: FP32, layout: NCHW", "[[1, 4], [9, 40], -1, 3], dtype: UINT8, layout: NHWC"
+    )
+    edit_yaml(
+        release, "preprocessing: {", "preprocessing: {layout: NCHW, channel_order: BGR-to-RGB, "
+        "resize: {height: 8, width: 8, algorithm: bicubic-pillow}, ",
+    )  # fmt: skip
+    assert convert_model.main([f"--workspace={release}"]) == 0
+    [image] = sections.read(release, ConversionSection).inputs
+    assert (image.datatype, image.shape) == ("UINT8", [-1, -1, -1, 3])
+    deploy(release)
+    assert verify(release, stage) == 0
+    assert sections.read(release, verify_model.STAGES[stage]).synthetic
+
+
+def test_what_was_expected_of_the_source_stops_the_release(release, edit_yaml, capsys):
+    edit_yaml(release, "allowed_drop: 0.01", "allowed_drop: 0.01, expected: 0.99")
+    assert verify(release, "f32") == 3
+    assert "the source's own accuracy is 0.9667, metric.expected is 0.99" in capsys.readouterr().err
+
+
 def test_the_section_is_plain_json(release):
     assert verify(release, "f32") == 0
     body = json.loads((release / "release/verification-f32.json").read_text())
