@@ -33,9 +33,9 @@ def candidates_table(section: OptimizationSection, profile: Profile) -> Table:
 
 
 LOSSES = {
-    "drop": "Drop of {metric} (less is better, upwards)",
-    "top1": "Decisions that differ (fewer is better, upwards)",
-    "relative": "Relative difference (less is better, upwards)",
+    "drop": "Drop of {metric}: less is higher up",
+    "top1": "Decisions that differ: fewer are higher up",
+    "relative": "Relative difference: less is higher up",
 }
 
 
@@ -52,7 +52,7 @@ def trade(section: OptimizationSection, metric: Metric | None) -> Scatter:
         title="Accuracy against latency",
         note="The best place is the upper left. Beside each name: what it loses, median latency, size. A ring is a "
         "candidate that a gate refused.",
-        x_label="Median latency from 0 (less is better, leftwards)",
+        x_label="Median latency, from 0",
         y_label=LOSSES[kind].format(metric=metric.name if metric else "the metric"),
         points=points,
         limit=metric.allowed_drop if metric and kind == "drop" else None,

@@ -80,7 +80,7 @@ def text(
         "outputs:                       # in the model's own order; these are the names that clients see",
         *(f"  - name: {scalar(output)}" for output in outputs),
         data if data is not None else f"{DATA_HINT}\n{METRIC_HINT.replace('OUTPUT', scalar(outputs[0]))}",
-        "precision: auto                # or f32, fp16, bf16, int8: what may be deployed",
+        "precision: auto                # or f32, fp16, bf16, int8-weights, int8, int8-accuracy-aware",
         "target: {profile: microshift-small}   # or sno-small, sno-medium, or the path of a profile of your own",
         GOLDEN_HINT.replace("FIRST, AFTER", rows),
     ]

@@ -66,6 +66,11 @@ def test_the_server_reads_what_nearedge_writes() -> None:
     assert found.golden == served.Golden("f" * 64, 5, "avx512_vnni", (served.Tolerance("y", "top1", 0.0, 0.25),))
 
 
+@pytest.mark.parametrize("precision", sections.Precision.__args__)
+def test_every_precision_is_read(precision: str) -> None:
+    assert served.parse(document() | {"precision": precision}).precision == precision
+
+
 def test_a_record_without_golden_samples_is_read() -> None:
     assert served.parse(document(golden=False)).golden is None
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from nearedge.release import record
+from nearedge.release.sections import Precision
 from tests.pipelines.site import Site
 
 F32_LARGEST_RELATIVE = 1e-4
@@ -40,7 +41,7 @@ def test_digits_keep_their_accuracy_and_their_answers(released: Site) -> None:
 def test_every_candidate_has_an_outcome_and_one_is_chosen(released: Site) -> None:
     section = released.section("optimization")
     outcomes = {candidate["precision"]: candidate["outcome"] for candidate in section["candidates"]}
-    assert set(outcomes) == {"f32", "fp16", "bf16", "int8"}
+    assert set(outcomes) == set(Precision.__args__)
     assert [name for name, outcome in outcomes.items() if outcome.startswith("chosen")] == [section["precision"]]
     assert "avx2" in outcomes["bf16"]
 

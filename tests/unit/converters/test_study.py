@@ -28,6 +28,15 @@ def study_of(root, folder):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few():
+    """Only the candidates that the tests are about, and fewer samples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "PRECISIONS", ("f32", "int8-weights", "int8", "int8-accuracy-aware"))
+        patch.setattr(accuracy_control, "MOST_SAMPLES", 200)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tried(outlier_release, tmp_path_factory):
     """What becomes of the model with an outlier where there is time enough."""
@@ -48,7 +57,7 @@ def test_accuracy_aware_mends_what_plain_int8_ruins(tried):
     assert plain.drop > 0.1 and plain.faults
     assert mended.drop <= 0.01 and not mended.faults
     assert integers(plain.xml) == 2 and integers(mended.xml) == 1
-    assert set(tried.left_out) == {"bf16"}
+    assert not tried.left_out
 
 
 def test_accuracy_aware_gives_the_same_bytes_again(tried, outlier_release, tmp_path):
@@ -105,7 +114,7 @@ def test_validation_runs_no_more_than_it_is_asked_for(outlier_release, tmp_path)
     model = Counting(outlier_release / "ir/f32/model.xml")
     value, each = control.validate(model, iter([3, 5, 8]))
     assert model.asked == len(each) == 3 and value == np.mean(each)
-    assert len(control.places) == 1000 and control.places[-1] == 1199
+    assert len(control.places) == 200 and control.places[-1] == 1199
 
 
 def without_metric(root):

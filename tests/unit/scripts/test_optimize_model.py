@@ -1,10 +1,11 @@
 """optimize-model: the choice, the IR, what is kept from the previous release, and what is refused."""
 
 import json
+import shutil
 
 import pytest
 
-from converters import candidates, study
+from converters import accuracy_control, candidates, study
 from converters.timing import Measured
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
@@ -61,13 +62,36 @@ def test_auto_judges_and_times_every_candidate(release, tmp_path, capsys):
     assert said.out == "" and all(f"{name}: " in said.err for name in found)
 
 
-@pytest.mark.parametrize("precision", ["f32", "int8-weights", "int8", "int8-accuracy-aware"])
+@pytest.mark.parametrize("precision", ["f32", "int8-weights", "int8"])
 def test_an_explicit_precision_is_made_and_verified(release, precision):
     assert optimize(release, f"--precision={precision}") == 0
     section = deployed(release)
     assert (section.requested, section.precision) == (precision, precision)
     assert "chosen: asked for" in next(one.outcome for one in section.candidates if one.precision == precision)
     assert verify_model.main([f"--workspace={release}", "--stage=deployed"]) == 0
+
+
+def test_auto_takes_the_mended_one_where_plain_int8_does_not_hold(outlier_release, tmp_path, monkeypatch):
+    times = {"f32": 1.0, "fp16": 1.0, "int8-weights": 1.0, "int8": 0.3, "int8-accuracy-aware": 0.5}
+    monkeypatch.setattr(
+        study.timing, "interleaved",
+        lambda subjects, *_: {one.name: Measured(1.0, 1.0, [[times[one.name]]]) for one in subjects},
+    )  # fmt: skip
+    monkeypatch.setattr(accuracy_control, "MOST_SAMPLES", 200)
+    root = shutil.copytree(outlier_release, tmp_path / "release")
+    assert optimize(root, "--budget-seconds=300") == 0
+    section = deployed(root)
+    found = {one.precision: one for one in section.candidates}
+    assert section.precision == "int8-accuracy-aware" and found["int8-accuracy-aware"].drop <= 0.01
+    assert found["int8"].outcome.startswith("does not hold") and found["int8"].p50_ms == 0.3
+    assert verify_model.main([f"--workspace={root}", "--stage=deployed"]) == 0
+
+
+def test_no_budget_leaves_f32_and_says_so(release):
+    assert optimize(release, "--budget-seconds=0") == 0
+    section = deployed(release)
+    outcome = {one.precision: one.outcome for one in section.candidates}
+    assert section.precision == "f32" and outcome["fp16"] == "not tried: the budget of 0 s was used up"
 
 
 def test_the_precision_of_model_yaml_is_taken(release, edit_yaml):
@@ -172,7 +196,9 @@ def test_nothing_that_holds_is_a_gate(release, capsys):
     assert json.loads((release / "release/source.json").read_text()) == before
 
 
-@pytest.mark.parametrize("option", ["--precision=f16", "--remeasure=yes"])
+@pytest.mark.parametrize(
+    "option", ["--precision=f16", "--remeasure=yes", "--budget-seconds=-1", "--budget-seconds=long"]
+)
 def test_wrong_usage(option):
     with pytest.raises(SystemExit) as stop:
         optimize_model.main(["--workspace=/nowhere", option])
