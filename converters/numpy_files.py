@@ -1,6 +1,8 @@
 """numpy's files as a model's data: an .npz, or a folder of .npy. Never unpickled."""
 
+import io
 import math
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +20,10 @@ Array = NDArray[Any]
 
 MOST_BYTES = 4 << 30
 """Of the arrays read from one .npz, which may be compressed a thousandfold; .npy files are mapped and may be larger."""
+MOST_HEAD = 10_000
+"""Bytes of an array's head; numpy refuses more as well, but after reading gigabytes of them."""
+HEAD_LENGTH = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
+"""How each version of the format writes its head's length (numpy.lib.format)."""
 
 
 def load(path: Path, wanted: list[str]) -> dict[str, Array]:
@@ -32,6 +38,11 @@ def names(path: Path) -> list[str]:
         return sorted(file.stem for file in path.glob("*.npy"))
     with damage_told(path), zipfile.ZipFile(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def shown(found: list[str]) -> str:
+    """Names for a message of one line."""
+    return " ".join(", ".join(found).split())[:200] or "none"
 
 
 @contextmanager
@@ -54,7 +65,7 @@ def load_folder(path: Path, wanted: list[str]) -> dict[str, Array]:
     for name in wanted:
         file = inside(path, f"{name}.npy")
         if not file.is_file():
-            raise InputError(f"{path}: no array {name!r}; there are: {', '.join(names(path)) or 'none'}")
+            raise InputError(f"{path}: no array {name!r}; there are: {shown(names(path))}")
         with file.open("rb") as opened:
             check_size(opened, file.stat().st_size, str(file))
         found[name] = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -71,7 +82,7 @@ def load_npz(path: Path, wanted: list[str]) -> dict[str, Array]:
             there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             for name in wanted:
                 if name not in there:
-                    raise InputError(f"{path}: no array {name!r}; there are: {', '.join(sorted(there)) or 'none'}")
+                    raise InputError(f"{path}: no array {name!r}; there are: {shown(sorted(there))}")
             if sum(there[name].file_size for name in wanted) > MOST_BYTES:
                 raise InputError(f"{path}: unpacks to more than {MOST_BYTES} bytes; give a folder of .npy")
             return {name: member(archive, there[name], f"{path}: array {name!r}") for name in wanted}
@@ -88,7 +99,14 @@ def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Array
 def check_size(stream: IO[bytes], size: int, where: str) -> None:
     """Raise InputError where an array's header claims more than the `size` bytes there are, before it is allocated."""
     version = np.lib.format.read_magic(stream)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    if version not in HEAD_LENGTH:
+        raise InputError(f"{where}: damaged: no numpy wrote version {version[0]}.{version[1]}; save it anew")
+    length = struct.calcsize(HEAD_LENGTH[version])
+    head = stream.read(length)
+    if len(head) < length or struct.unpack(HEAD_LENGTH[version], head)[0] > MOST_HEAD:
+        raise InputError(f"{where}: damaged: its head has no end; save it anew")
+    stream.seek(-length, io.SEEK_CUR)
+    read_header = np.lib.format.read_array_header_1_0 if length == 2 else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(stream)
     claimed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or claimed > size:

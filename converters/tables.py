@@ -79,7 +79,7 @@ def rows(path: Path, most_bytes: int) -> Iterator[tuple[int, list[str]]]:
 def place(header: Sequence[str], name: str, path: Path) -> int:
     """Where a column is. Raises InputError where there is none of that name."""
     if name not in header:
-        raise InputError(f"{path}: no column {name!r}; there are: {', '.join(header)[:200]}")
+        raise InputError(f"{path}: no column {name!r}; there are: {' '.join(', '.join(header).split())[:200]}")
     return header.index(name)
 
 
