@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nearedge.delivery import acceptance
+from nearedge.delivery import acceptance, serving_client
 from nearedge.delivery.serving_client import ServingClient, decode, encode, from_bytes, to_bytes
 from nearedge.errors import GateError, InputError
 from nearedge.release import record, sections
@@ -107,6 +107,12 @@ def web() -> Iterator[Callable[[int, bytes], int]]:
 def test_a_server_of_something_else_on_the_port(released, web: Callable[[int, bytes], int]) -> None:
     with pytest.raises(GateError, match=r"404.*another server"):
         acceptance.accept(released.workspaces["digits"], web(404, b"nothing here"), 0.1)
+
+
+def test_a_server_of_something_else_is_not_waited_out(web: Callable[[int, bytes], int], monkeypatch) -> None:
+    monkeypatch.setattr(serving_client, "FOREIGN_S", 0.2)
+    with pytest.raises(GateError, match=r"another server on this port\? \(waited 0 s\)"):
+        ServingClient(web(404, b"nothing here")).wait_ready(15)
 
 
 def test_a_server_that_says_ready_to_everything(released, web: Callable[[int, bytes], int]) -> None:
