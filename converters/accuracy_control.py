@@ -18,6 +18,7 @@ from converters.execution import Runner
 from converters.metrics import Score
 from converters.samples import Feed, Samples
 from converters.thresholds import THRESHOLDS
+from nearedge import progress
 from nearedge.errors import GateError, InputError
 from nearedge.release.description import HIGHER_IS_BETTER, Description, MetricName
 from nearedge.release.sections import RuntimeConfiguration
@@ -74,6 +75,25 @@ class Control:
                 score.add(answer, self.labels[number])
             values.append(sign * alone.value(self.probabilities))
         return sign * whole.value(self.probabilities), values
+
+
+class Followed:
+    """A control's validation function that tells in the log how many variants of the model it was asked about."""
+
+    def __init__(self, control: Control) -> None:
+        """Nothing asked yet."""
+        self.control = control
+        self.asked = 0
+        self.said = time.monotonic()
+
+    def __call__(self, model: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
+        """As the control's `validate`, with a line at most every few seconds."""
+        found = self.control.validate(model, numbers)
+        self.asked += 1
+        if time.monotonic() - self.said > progress.LINE_EVERY_S:
+            self.said = time.monotonic()
+            progress.say(f"int8-accuracy-aware: {self.asked} variants judged")
+        return found
 
 
 def prepare(description: Description, f32: Path, calibration: Samples) -> Control | None:

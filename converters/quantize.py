@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.accuracy_control import Control, OutOfTimeError
+from converters.accuracy_control import Control, Followed, OutOfTimeError
 from converters.arrays import Array
 from converters.samples import Samples
 from nearedge.errors import InputError
@@ -55,7 +55,7 @@ def accuracy_aware(
         return nncf.quantize_with_accuracy_control(
             model,
             validation_dataset=nncf.Dataset(numbers, control.feed),
-            validation_fn=control.validate,
+            validation_fn=Followed(control),
             max_drop=control.allowed,
             advanced_quantization_parameters=no_overflow(),
             advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(num_ranking_workers=1),

@@ -117,6 +117,15 @@ def test_validation_runs_no_more_than_it_is_asked_for(outlier_release, tmp_path)
     assert len(control.places) == 200 and control.places[-1] == 1199
 
 
+def test_how_far_it_is_stands_in_the_log(outlier_release, tmp_path, monkeypatch, capsys):
+    followed = accuracy_control.Followed(study_of(outlier_release, tmp_path).control)
+    model = Counting(outlier_release / "ir/f32/model.xml")
+    assert followed(model, [1, 2]) == followed.control.validate(model, [1, 2]) and not capsys.readouterr().err
+    monkeypatch.setattr(accuracy_control.progress, "LINE_EVERY_S", 0.0)
+    followed(model, [1])
+    assert capsys.readouterr().err == "int8-accuracy-aware: 2 variants judged\n"
+
+
 def without_metric(root):
     text = (root / "source/model.yaml").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("metric:")]
