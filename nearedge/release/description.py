@@ -3,8 +3,9 @@
 `nearedge init MODEL` writes a commented one. The JSON Schema beside the docs is generated from these classes.
 """
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -23,6 +24,19 @@ HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "f1": True, "mae": False,
 PrecisionRequest = Literal["auto", "f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$")]
 Rows = Annotated[tuple[int, int], Field(description="first row and the row after the last")]
+
+
+class OnceLoader(yaml.SafeLoader):
+    """YAML's safe loader; a key that is there twice is refused, where it would take the last and drop the other."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """The mapping. Raises ConstructorError, a YAMLError, for a key that is there twice."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is there twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 class Source(Strict):
@@ -147,7 +161,7 @@ def parse(text: str, where: str) -> Description:
     Raises InputError for what is not as the schema says, UnsupportedError for a newer schema version.
     """
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, OnceLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):

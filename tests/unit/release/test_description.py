@@ -154,7 +154,16 @@ def test_a_dimension_may_have_bounds() -> None:
     assert one.bounds == [(1, 8), (3, 3), (0, None), (16, 64)]
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [", "not YAML"), ("", "holds no keys"), ("- 1", "holds no keys")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "not YAML"),
+        ("a: 1\na: 2", "key 'a' is there twice"),
+        ("b:\n  a: 1\n  a: 2", "is there twice"),
+        ("", "holds no keys"),
+        ("- 1", "holds no keys"),
+    ],
+)
 def test_what_is_no_description(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         description.parse(text, "model.yaml")
