@@ -44,7 +44,7 @@ def recognise(path: Path) -> Format:
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file or folder; check source.path in model.yaml")
+        raise InputError(f"{path}: no such file or folder; check the model's path")
     size = path.stat().st_size
     if size == 0:
         raise InputError(f"{path}: the file is empty; fetch or save it again")
