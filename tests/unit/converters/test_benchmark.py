@@ -30,6 +30,11 @@ def test_fit_says_why():
 
 @pytest.mark.parametrize("precision,said", [
     ("int8", "OpenVINO, int8 weights and execution, the rest in f32"),
+    ("int8-weights", "OpenVINO, int8 weights and f32 execution"),
+    (
+        "int8-accuracy-aware",
+        "OpenVINO, int8 weights and execution where the accuracy bears it, the rest in f32",
+    ),
     ("fp16", "OpenVINO, fp16 weights and f32 execution"),
 ])  # fmt: skip
 def test_what_is_deployed_is_said_rightly(precision, said):
