@@ -47,9 +47,9 @@ def _fold(steps: Any, one: Input, given: Preprocessing) -> None:  # openvino.pre
     if one.layout is not None:
         steps.tensor().set_layout(ov.Layout(one.layout)).set_shape(partial(one.shape))
         steps.model().set_layout(ov.Layout(model.layout))
+        if given.resize is not None:
+            process = _resize(process.convert_layout(ov.Layout(planar(one.layout))), given.resize)
         process = process.convert_layout(ov.Layout(model.layout))
-    if given.resize is not None:
-        process = _resize(process, given.resize)
     if given.channel_order is not None:
         process = process.reverse_channels()
     if given.mean is not None:
@@ -57,6 +57,14 @@ def _fold(steps: Any, one: Input, given: Preprocessing) -> None:  # openvino.pre
     if given.scale is not None:
         process = process.scale(given.scale if len(given.scale) > 1 else given.scale[0])
     process.convert_element_type(getattr(ov.Type, TO_OPENVINO[model.datatype]))
+
+
+def planar(layout: str) -> str:
+    """The layout with H and W last, which is how resizing is done.
+
+    OpenVINO's Pillow algorithms answer HWC and NWHC with what happens to be in memory (seen with 2026.4).
+    """
+    return "".join(letter for letter in layout if letter not in "HW") + "HW"
 
 
 def _resize(process: Any, wanted: Resize) -> Any:  # openvino.preprocess.PreProcessSteps
@@ -78,9 +86,7 @@ def _preprocess(one: Input, given: Preprocessing | None, array: Array) -> Array:
     work = np.dtype(np.float64 if one.dtype == "FP64" else np.float32)
     values, layout = array.astype(work), fed(one).layout or ""
     if one.layout is not None:
-        values = values.transpose([one.layout.index(letter) for letter in layout])
-    if given.resize is not None:
-        values = _resizer(layout, given.resize, work.name)(np.ascontiguousarray(values))[0]
+        values = _resized(values, one.layout, layout, given.resize)
     axis = max(layout.find("C"), 0)
     if given.channel_order is not None:
         values = np.flip(values, axis)
@@ -91,6 +97,15 @@ def _preprocess(one: Input, given: Preprocessing | None, array: Array) -> Array:
                 shape[axis] = len(factors)
             values = apply(values, np.asarray(factors, work).reshape(shape))
     return values.astype(array.dtype if one.dtype in FLOATS else work, order="C")
+
+
+def _resized(values: Array, have: str, want: str, wanted: Resize | None) -> Array:
+    """The values, whose layout is `have`, in the layout `want` and of the wanted size."""
+    if wanted is not None:
+        between = planar(have)
+        ready = np.ascontiguousarray(values.transpose([have.index(letter) for letter in between]))
+        values, have = _resizer(between, wanted, values.dtype.name)(ready)[0], between
+    return values.transpose([have.index(letter) for letter in want])
 
 
 @lru_cache(maxsize=8)

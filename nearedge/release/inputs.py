@@ -96,8 +96,8 @@ class Input(Strict):
             raise ValueError(
                 f"preprocessing.layout {given.layout} needs a layout of the same letters, not {self.layout}"
             )
-        if given.resize is not None and not {"H", "W"} <= set(self.layout or ""):
-            raise ValueError("preprocessing.resize needs a layout with an H and a W")
+        if given.resize is not None and not {"H", "W"} <= set(self.layout or "") <= set("NCHW"):
+            raise ValueError("preprocessing.resize needs a layout of pictures: H and W, and N and C where it has them")
         for what, count in given.by_channel().items():
             self.check_channels(what, count)
         return self

@@ -200,3 +200,30 @@ def test_what_the_model_is_fed(models):
     found = fed(description.inputs[0])
     assert found.shape == (3, (1, 4), 8, 8) and found.sizes == [3, -1, 8, 8]
     assert (found.datatype, found.layout) == ("FP32", "CNHW")
+
+
+@pytest.mark.parametrize("layout", ["HW", "HWC", "NHWC", "NWHC", "CHWN"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_resizing_in_any_layout_is_resizing_by_planes(layout, algorithm):
+    """OpenVINO's own Pillow algorithms give garbage for some of these."""
+    import openvino as ov
+    from openvino import opset13
+
+    sizes = {"N": 2, "C": 3, "H": 20, "W": 12}
+    shape = [sizes[letter] for letter in layout]
+    text = f"""{{schema: 1, name: m, source: {{path: x}}, outputs: [{{name: y}}], inputs: [{{
+      name: x, shape: {shape}, dtype: UINT8, layout: {layout},
+      preprocessing: {{resize: {{height: 8, width: 9, algorithm: {algorithm}}}}}}}]}}"""
+    description = parse(text, "model.yaml")
+    values = pictures(*shape)
+    x = opset13.parameter(list(fed(description.inputs[0]).sizes), np.float32, "x")
+    x.output(0).get_tensor().set_names({"x"})
+    model = preprocessing.folded(ov.Model([opset13.result(opset13.multiply(x, np.float32(2)))], [x]), description)
+    found = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(values)[0]
+    expected = preprocessing.preprocess(description, {"x": values})["x"]
+    assert np.abs(found - 2 * expected).max() < 1e-3
+    order = [layout.index(letter) for letter in "NCHW" if letter in layout]
+    planes = values.transpose(order).reshape(-1, 20, 12)
+    plane = parse(text.replace(str(shape), "[-1, 20, 12]").replace(f"layout: {layout}", "layout: NHW"), "model.yaml")
+    separate = preprocessing.preprocess(plane, {"x": planes})["x"]
+    assert np.abs(expected.transpose(order).reshape(-1, 8, 9) - separate).max() < 1e-3

@@ -21,6 +21,9 @@ GOOD: dict[str, Any] = {
 }
 
 
+RESIZE = {"height": 8, "width": 8, "algorithm": "linear"}
+
+
 def with_change(path: str, value: Any) -> str:
     """GOOD as YAML with the value at the dotted path replaced, or removed where value is None."""
     document = yaml.safe_load(yaml.safe_dump(GOOD))
@@ -133,8 +136,9 @@ def test_a_newer_schema_is_not_supported() -> None:
         ({"layout": None}, "needs a layout with a C"),
         (
             {"layout": "NCDW", "preprocessing": {"resize": {"height": 8, "width": 8, "algorithm": "linear"}}},
-            "H and a W",
+            "a layout of pictures",
         ),
+        ({"shape": [-1, 3, 8, 8, 8], "layout": "NCDHW", "preprocessing": {"resize": RESIZE}}, "a layout of pictures"),
         ({"layout": None, "preprocessing": {"layout": "NCHW"}}, "needs a layout of the same letters, not None"),
     ],
 )
