@@ -132,6 +132,14 @@ def data(folder, rows=30, **arrays):
     return folder / "data.npz"
 
 
+def test_init_says_which_data_it_writes_no_block_for(place, capsys):
+    model = place("onnx")
+    (model.parent / "d.csv").write_text("a\n1\n")
+    assert init.main([str(model), f"--data={model.parent / 'd.csv'}"]) == 1
+    assert "write `data` as docs/model-yaml.md says" in capsys.readouterr().err
+    assert not (model.parent / "model.yaml").exists()
+
+
 def test_data_are_checked_and_split(place, capsys):
     model = place("onnx")
     found = data(model.parent, label=np.arange(30) % 5)
