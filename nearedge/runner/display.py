@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nearedge.runner import events
+from nearedge.runner.conditions import Skip
 from nearedge.runner.durations import readable
 from nearedge.runner.substitution import Value
 
@@ -62,6 +63,7 @@ class Display:
         self.since: dict[str, tuple[float, str, Path | None]] = {}
         self.width = 0
         self.without_effect = 0
+        self.undone = 0
         self.spinner = Spinner("dots")
         self.folder = Path()
         self.live: Live | None = None
@@ -129,11 +131,8 @@ class Display:
     def say_without_effect(self) -> None:
         """Once: how many fields have no effect here, and where they are named."""
         if self.without_effect:
-            some = "1 field has" if self.without_effect == 1 else f"{self.without_effect} fields have"
-            self.line(
-                f"  {some} no effect on this machine; run.log names {'it' if self.without_effect == 1 else 'them'}",
-                "dim",
-            )
+            some = "1 field matters" if self.without_effect == 1 else f"{self.without_effect} fields matter"
+            self.line(f"  {some} on a cluster only; see run.log", "dim")
             self.without_effect = 0
 
     def task_started(self, event: events.TaskStarted) -> None:
@@ -180,7 +179,10 @@ class Display:
         self.line(f"    log: {relative(event.log)}", "dim", always=True)
 
     def task_skipped(self, event: events.TaskSkipped) -> None:
-        """Skipped, and why."""
+        """Skipped, and why; those that a failure leaves undone are one line at the end."""
+        if event.reason == Skip.STOPPING.value:
+            self.undone += 1
+            return
         self.line(f"- {event.label:{self.width}}  skipped: {event.reason}", "dim")
 
     def task_reused(self, event: events.TaskReused) -> None:
@@ -189,6 +191,8 @@ class Display:
 
     def run_ended(self, event: events.RunEnded) -> None:
         """The results, and how it went."""
+        if self.undone:
+            self.line(f"- {self.undone} {'Task' if self.undone == 1 else 'Tasks'} not run: the run was stopping", "dim")
         self.since.clear()
         width = columns(list(event.results))
         for name, value in event.results.items():

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nearedge.errors import InputError
-from nearedge.runner import resume, store
+from nearedge.runner import occupied, resume, store
 from nearedge.runner.crew import PARALLEL
 from nearedge.runner.events import OnEvent
 from nearedge.runner.plan import Plan
@@ -37,7 +37,7 @@ def start(
     `control` is told of the engine, so that it can be interrupted; `asked` is kept for `--resume`.
     """
     folder = store.folder(plan.name, root)
-    with folder.locked():
+    with folder.locked(), occupied.held(occupied.written(plan.pipeline, plan.sources)):
         there = (folder.path / "run.json").is_file()
         if there and not again:
             raise InputError(f"run {plan.name}: is there already; give another --name, or --resume {plan.name}")

@@ -47,7 +47,7 @@ def test_a_good_run():
     lines = text.splitlines()
     assert lines[0] == "run r: 2 Tasks, logs in /x/runs/r"
     assert "! params inside a script" in lines
-    assert "  1 field has no effect on this machine; run.log names it" in lines
+    assert "  1 field matters on a cluster only; see run.log" in lines
     assert "  a: sidecar server runs on chroot" in lines
     assert "✔ a                 2.1 s" in lines
     assert "✔ convert-model  unchanged, not run again" in lines
