@@ -99,11 +99,11 @@ def megabytes(size: int) -> str:
 
 
 def differences(stage: sections.VerificationSection) -> str:
-    """How far the IR's answers are from the original's, and how often its decision is the same."""
+    """The largest difference over the largest magnitude of the output, and how often the decision is the same."""
     worst = max(stage.outputs, key=lambda output: output.max_relative)
     agreed = [output.top1_agreement for output in stage.outputs if output.top1_agreement is not None]
     top1 = f", top-1 the same on {min(agreed):.1%}" if agreed else ""
-    return f"{worst.max_relative:.2g} of the largest value ({stage.precision}{top1})"
+    return f"{worst.max_relative:.2g} in {stage.precision}{top1}"
 
 
 def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
@@ -117,7 +117,7 @@ def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
             (metric.name, f"{metric.source:.4f} before, {metric.converted:.4f} as deployed ({metric.rows} held out)")
         )
     if first and deployed:
-        rows.append(("largest difference", f"{differences(first)} in f32, {differences(deployed)} as deployed"))
+        rows.append(("largest difference", f"{differences(first)}; as deployed {differences(deployed)}"))
     if evidence.benchmark:
         for timing in evidence.benchmark.timings:
             ratio = evidence.benchmark.timings[0].p50_ms / timing.p50_ms
@@ -125,9 +125,8 @@ def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
     if evidence.image:
         image = evidence.image
         rows += [("image", image.digest), ("image size", megabytes(image.size_bytes))]
-        upgrade = (
-            "first release, nothing to compare with" if image.upgrade_bytes is None else megabytes(image.upgrade_bytes)
-        )
+        pulls = {None: "first release, nothing to compare with", 0: "nothing, the image is the same"}
+        upgrade = pulls.get(image.upgrade_bytes) or megabytes(image.upgrade_bytes or 0)
         rows.append(("an upgrade pulls", upgrade))
     head = git("-C", str(home / "gitops.git"), "rev-parse", "main")
     rows.append(("git commit", f"{head}{'' if head != before else ' (nothing changed, no new commit)'}"))
@@ -172,9 +171,12 @@ def ask(address: str, source: Path) -> None:
     answer = response.json()
     output = answer["outputs"][0]
     values = np.array(output["data"]).reshape(output["shape"])[0]
-    said = str(values.argmax()) if values.size > 1 else f"{values.item():.1f}"
     console.print(f"POST {url}")
-    console.print(f"{output['name']}: {np.array2string(values[:10], precision=2, suppress_small=True)}")
+    if values.size > 1:
+        said, shown = str(values.argmax()), f"{values.max():.4g} at {values.argmax()}, the largest of {values.size}"
+    else:
+        said, shown = f"{values.item():.1f}", f"{values.item():.4g}"
+    console.print(f"{output['name']}: {shown}")
     console.print(f"answer [bold]{said}[/bold], label [bold]{arrays[wanted.data.labels][row]}[/bold]")
 
 

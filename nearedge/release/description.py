@@ -184,6 +184,8 @@ def first_fault(error: ValidationError) -> str:
     message = faults[0]["msg"].removeprefix("Value error, ")
     if faults[0]["type"] == "extra_forbidden":
         message = "unknown key; see docs/model-yaml.md for those there are"
+    elif faults[0]["type"] == "string_type":
+        message = f'has to be text; write it in quotes: "{faults[0]["input"]}"'
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{path + ': ' if path else ''}{message}{more}"
 

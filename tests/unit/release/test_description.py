@@ -78,6 +78,7 @@ def test_a_good_one_is_read_with_its_defaults() -> None:
         ("outputs", [{"name": "a"}, {"name": "a"}], "outputs: two have the same name"),
         ("name", "Digits!", "name"),
         ("version", "v1", "version"),
+        ("version", 1, 'version: has to be text; write it in quotes: "1"'),
         ("data.evaluation", [5, 15], "overlap"),
         ("data.evaluation", [15, 5], "evaluation is [first, after last]"),
         ("data.labels", None, "metric needs data with labels"),
