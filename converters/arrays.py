@@ -91,7 +91,16 @@ def from_numpy(inputs: Sequence[Input], data: Data, path: Path) -> Arrays:
     for one in inputs:
         check(one, found[one.name], path)
     labels = None if data.labels is None else found[data.labels]
+    if labels is not None:
+        check_labels(labels, f"{path}: labels {data.labels!r}")
     return Arrays({one.name: found[one.name] for one in inputs}, labels, same_rows(found, data, path))
+
+
+def check_labels(labels: Array, where: str) -> None:
+    """Raise InputError for a label that nothing can be compared with; `where` names them."""
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row = int(np.argwhere(~np.isfinite(labels))[0][0])
+        raise InputError(f"{where} hold NaN or infinity, first in row {row}; correct or leave out such rows")
 
 
 def from_table(one: Input, data: Data, path: Path) -> Arrays:

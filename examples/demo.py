@@ -191,7 +191,7 @@ def serve(name: str, home: Path, source: Path, keep: bool) -> None:
         f"oci:{home / 'release' / 'image'}:{name}",
         f"--port={port}",
     ]
-    server = subprocess.Popen(command)
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_ready(server, f"http://127.0.0.1:{port}")
         ask(f"http://127.0.0.1:{port}", source)

@@ -71,6 +71,13 @@ def test_labels_come_along_and_have_as_many_rows(tmp_path):
         arrays.read(describe(labels="y"), tmp_path)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_labels_that_nothing_compares_with_are_refused(tmp_path, value):
+    write(tmp_path, x=np.ones((4, 3), "f4"), y=np.array([[0, 1], [1, 0], [1, value], [0, 0]], "f4"))
+    with pytest.raises(InputError, match="labels 'y' hold NaN or infinity, first in row 2"):
+        arrays.read(describe(labels="y"), tmp_path)
+
+
 def test_a_folder_of_npy_files_is_read_as_well(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
