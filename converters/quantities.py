@@ -21,3 +21,8 @@ def share(value: float) -> str:
 def counted(number: int, what: str) -> str:
     """`1 thread`, `2 threads`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def pace(ratio: float) -> str:
+    """How a time compares with another, from the other's over it: 6.7 times as fast, or 4.3 times as slow."""
+    return f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from converters import report_candidates, report_html, report_markdown
 from converters.page import Bar, Bars, Block, Headline, Page, Table
-from converters.quantities import counted, megabytes, milliseconds, share
+from converters.quantities import counted, megabytes, milliseconds, pace, share
 from converters.report_rows import NAMES, NOT_MEASURED, parity_row, timing_row
 from nearedge.release import sections
 from nearedge.release.description import Description
@@ -97,7 +97,7 @@ def headlines(found: Findings) -> list[Headline]:
             "Latency, batch 1",
             milliseconds(times["deployed"].p50_ms),
             f"median; {milliseconds(times['source'].p50_ms)} in {times['source'].detail}, "
-            f"{found.benchmark.speedup_deployed:.1f} times as fast",
+            f"{pace(found.benchmark.speedup_deployed)}",
         ),
         Headline(
             "Precision",
@@ -130,11 +130,13 @@ def accuracy(deployed: VerificationSection | None) -> Headline:
 def parity_table(title: str, section: VerificationSection) -> Table:
     """How each output differs from the source's."""
     limits = section.thresholds
+    classes = any(one.top1_agreement is not None for one in section.outputs)
+    top1 = f", top-1 agreement from {limits.min_top1_agreement:g}" if classes else ""
     return Table(
         title=f"Parity: {title[0].lower()}{title[1:]}",
         note=f"{section.samples} {'synthetic ' if section.synthetic else ''}samples, {section.precision}, on "
         f"{section.instruction_set}. Held to: relative difference up to {limits.max_relative:g}, cosine from "
-        f"{limits.min_cosine:g}, top-1 agreement from {limits.min_top1_agreement:g}.",
+        f"{limits.min_cosine:g}{top1}.",
         heads=["Output", "Largest", "Mean", "Relative", "Cosine", "Top-1 agreement"],
         rows=[parity_row(one) for one in section.outputs],
         text_columns=1,
@@ -158,7 +160,8 @@ def timings_table(section: BenchmarkSection) -> Table:
     return Table(
         title="Timings",
         note="Spread is the range of the repeats' medians over their median. In this run the f32 IR is "
-        f"{section.speedup_f32:.1f} and the deployed IR {section.speedup_deployed:.1f} times as fast as the source.",
+        f"{pace(section.speedup_f32)} and the deployed IR {pace(section.speedup_deployed)} as the source, which is "
+        "given samples that are preprocessed already.",
         heads=["What", "How", "Median", "p90", "p99", "Worst", "A second", "Repeats", "Spread"],
         rows=[timing_row(one) for one in section.timings],
         text_columns=2,

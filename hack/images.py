@@ -89,7 +89,7 @@ def run(base: str, registry: str, plain_http: bool, targets: Sequence[str]) -> d
             say(f"building {build.name(target)}")
             buildah(*bud(build, target), what=f"building {target}")
             pushed[target] = push(build, target, Path(scratch, "digest"))
-    keep(pushed)
+            keep(pushed)  # at once: a target that fails later takes none of these with it
     return pushed
 
 

@@ -26,3 +26,10 @@ def test_counted(number, text):
 @pytest.mark.parametrize("value,text", [(0.97222, "0.9722"), (-1e-9, "0.0000"), (-0.01, "-0.0100"), (0.0, "0.0000")])
 def test_share(value, text):
     assert quantities.share(value) == text
+
+
+@pytest.mark.parametrize("ratio,text", [
+    (6.71, "6.7 times as fast"), (1, "1.0 times as fast"), (0.2, "5.0 times as slow"),
+])  # fmt: skip
+def test_pace(ratio, text):
+    assert quantities.pace(ratio) == text
