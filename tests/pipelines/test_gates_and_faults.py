@@ -83,13 +83,13 @@ def test_a_wrong_conversion_is_caught_before_an_image_is_built(
 def test_a_drop_over_the_gate_stops_before_an_image_is_built(
     site: Site, trained: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """INT8 calibrated with white pictures only loses the digits; asked for by name, nothing else can be chosen."""
+    """INT8 calibrated with pictures much darker than those it is judged by; asked for by name, it is chosen anyway."""
     import numpy as np
 
     source = tmp_path / "digits"
     shutil.copytree(trained("digits"), source)
     arrays = dict(np.load(source / "data.npz"))
-    arrays["image"][:1257] = 0.01
+    arrays["image"][:1257] *= 0.15
     np.savez(source / "data.npz", **arrays)
     done = site.run(source, "-p=precision=int8")
     assert done.returncode == 3, done.stdout + done.stderr

@@ -70,9 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(body))}
         for name, value in {**headers, **length}.items():
             self.send_header(name, value)
+        self.send_header("Connection", "close")  # said, or the next request may go into a connection that is closing
         self.end_headers()
         self.wfile.write(body[:cut])
-        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -270,7 +270,7 @@ spec:
 def test_steps_of_foreign_images_run_with_podman(lab, request, workspace, python_tar, tmp_path, monkeypatch):
     request.getfixturevalue("with_podman")
     monkeypatch.setenv("NOT_FOR_STEPS", "x")
-    image = podman.pull(f"oci:{workspace}/image:foreign")
+    image = podman.pull_layout(workspace / "image", "foreign")
     (tmp_path / "space").mkdir()
     try:
         text = FOREIGN.replace("IMAGE", image).replace("PYTHON", python_tar[1])
