@@ -27,6 +27,7 @@ def recognise(path: Path) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             return _by_entries(path, archive)
+    # zipfile raises NotImplementedError for a compression it does not know, RuntimeError for a member with a password.
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
         raise InputError(f"{path}: a damaged or truncated archive ({error}); fetch or save it again") from error
 

@@ -137,6 +137,7 @@ class Unpacking:
         """The member's stream."""
         try:
             return archive.open(member)
+        # what zipfile raises for a compression it does not know, and for a password
         except (NotImplementedError, RuntimeError) as error:
             raise UnsupportedError(f"{self.name}: {member.filename!r}: {error}; use deflate") from error
 
