@@ -19,12 +19,17 @@ Value = TypeVar("Value", bound=object)
 
 @dataclass(frozen=True)
 class Runtime:
-    """How to run the model. `streams` and `threads` 0: as many as OpenVINO and the CPU limit give."""
+    """How to run the model. `streams` and `threads` 0: as many as OpenVINO and the CPU limit give.
+
+    Up to `max_batch` rows are gathered into one inference; none of them waits longer than `max_wait_ms` for the others.
+    """
 
     inference_precision: str = "f32"
     performance_hint: str = "THROUGHPUT"
     streams: int = 0
     threads: int = 0
+    max_batch: int = 1
+    max_wait_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,12 +115,16 @@ def names(document: dict[str, Any], path: str) -> tuple[str, ...]:
 
 
 def runtime(document: dict[str, Any]) -> Runtime:
-    """The runtime configuration."""
+    """The runtime configuration. Records of older releases say nothing of batching: there is none."""
+    given = {"max_batch": 1, "max_wait_ms": 0.0} | at(document, "runtime", dict)
+    document = {"runtime": given}
     return Runtime(
         inference_precision=choice(document, "runtime.inference_precision", PRECISIONS),
         performance_hint=choice(document, "runtime.performance_hint", HINTS),
         streams=at(document, "runtime.streams", int),
         threads=at(document, "runtime.threads", int),
+        max_batch=at(document, "runtime.max_batch", int),
+        max_wait_ms=float(at(document, "runtime.max_wait_ms", float)),
     )
 
 

@@ -37,7 +37,12 @@ def identity(golden: bool = True) -> record.Identity:
         ),
         precision="int8",
         runtime=sections.RuntimeConfiguration(
-            inference_precision="bf16", performance_hint="THROUGHPUT", streams=2, threads=3
+            inference_precision="bf16",
+            performance_hint="THROUGHPUT",
+            streams=2,
+            threads=3,
+            max_batch=4,
+            max_wait_ms=1.5,
         ),
         thresholds=sections.Thresholds(max_relative=0.1, min_cosine=0.9, min_top1_agreement=0.8),
         golden=sections.GoldenSection(
@@ -62,8 +67,14 @@ def test_the_server_reads_what_nearedge_writes() -> None:
     assert (found.name, found.version, found.precision, found.openvino) == ("digits", "7", "int8", "2026.4.1")
     assert (found.source_sha256, found.xml_sha256, found.bin_sha256) == ("a" * 64, "d" * 64, "e" * 64)
     assert (found.inputs, found.outputs) == (("x", "z"), ("y",))
-    assert found.runtime == served.Runtime("bf16", "THROUGHPUT", 2, 3)
+    assert found.runtime == served.Runtime("bf16", "THROUGHPUT", 2, 3, 4, 1.5)
     assert found.golden == served.Golden("f" * 64, 5, "avx512_vnni", (served.Tolerance("y", "top1", 0.0, 0.25),))
+
+
+def test_a_record_that_says_nothing_of_batching_is_read() -> None:
+    older = document()
+    del older["runtime"]["max_batch"], older["runtime"]["max_wait_ms"]
+    assert (served.parse(older).runtime.max_batch, served.parse(older).runtime.max_wait_ms) == (1, 0.0)
 
 
 @pytest.mark.parametrize("precision", sections.Precision.__args__)

@@ -1,0 +1,43 @@
+"""What build-serving-image made and what test-serving-image saw."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from nearedge.release.sections.base import Section
+from nearedge.release.strict import Strict
+
+
+class Layer(Strict):
+    """One layer of an image."""
+
+    digest: str
+    size_bytes: int
+    title: str
+
+
+class ImageSection(Section):
+    """What build-serving-image made."""
+
+    section: ClassVar[str] = "image"
+    url: str = Field(description="reference without digest")
+    digest: str
+    size_bytes: int = Field(description="sum of the compressed layers, config and manifest")
+    layers: list[Layer]
+    base: str
+    base_kind: Literal["registry", "layout", "host"]
+    uploaded_bytes: int
+    upgrade_bytes: int | None = Field(description="what a site that runs the previous release pulls; null: none known")
+
+
+class TestSection(Section):
+    """What test-serving-image saw."""
+
+    __test__: ClassVar[bool] = False
+    section: ClassVar[str] = "test"
+    image: str
+    backend: str = Field(description="what ran the sidecar: kubelet, podman, chroot or process")
+    ready_ms: float
+    samples: int
+    largest_difference: float
+    decisions_held: int

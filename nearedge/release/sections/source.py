@@ -1,0 +1,38 @@
+"""What fetch-model found and what convert-model made of it."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from nearedge.release.sections.base import Section, TensorSpec
+
+Format = Literal["torchscript", "pt2", "onnx", "savedmodel", "frozen-pb", "keras", "keras-h5", "tflite", "openvino-ir"]
+Framework = Literal["pytorch", "onnx", "tensorflow"]
+
+
+class SourceSection(Section):
+    """What fetch-model found."""
+
+    section: ClassVar[str] = "source"
+    name: str
+    version: str
+    format: Format
+    framework: Framework = Field(description="which step image can run it")
+    sha256: str = Field(description="of the model file, or of a folder's names and contents")
+    size_bytes: int
+    description_sha256: str = Field(description="of model.yaml's meaning: its values, not its comments")
+    data_sha256: str = Field(description="of the data, empty where there are none")
+    origin: str = Field(description="where it was fetched from, without credentials")
+
+
+class ConversionSection(Section):
+    """What convert-model made: `ir/f32/model.xml` and `.bin`."""
+
+    section: ClassVar[str] = "conversion"
+    openvino: str
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    xml_sha256: str
+    bin_sha256: str
+    size_bytes: int
+    seconds: float

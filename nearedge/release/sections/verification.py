@@ -1,0 +1,86 @@
+"""What verify-model found: parity, the task's metric, golden samples."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from nearedge.release.profile import InstructionSet
+from nearedge.release.sections.base import Precision, Section
+from nearedge.release.strict import Strict
+
+
+class OutputParity(Strict):
+    """How one output of the IR differs from the source's on the same samples."""
+
+    name: str
+    max_abs: float
+    mean_abs: float
+    max_relative: float = Field(description="largest difference over the largest magnitude of the source's output")
+    cosine: float = Field(description="lowest over the samples")
+    top1_agreement: float | None = Field(description="share of samples with the same top-1; null: no class axis")
+
+
+class Thresholds(Strict):
+    """What parity is held to."""
+
+    max_relative: float
+    min_cosine: float
+    min_top1_agreement: float
+
+
+class MetricResult(Strict):
+    """The task's metric for the source and for the IR on the evaluation rows."""
+
+    name: str
+    source: float
+    converted: float
+    drop: float = Field(description="how much worse the IR is, in the metric's own unit; negative: better")
+    allowed_drop: float
+    rows: int
+
+
+class VerificationSection(Section):
+    """What verify-model found; one for f32 execution, one as deployed."""
+
+    precision: Precision
+    instruction_set: InstructionSet = Field(description="of the machine it ran on")
+    samples: int
+    synthetic: bool = Field(description="true: samples derived from the model's signature, no data were given")
+    outputs: list[OutputParity]
+    thresholds: Thresholds
+    metric: MetricResult | None
+
+
+class VerificationF32Section(VerificationSection):
+    """The conversion alone."""
+
+    section: ClassVar[str] = "verification-f32"
+
+
+class VerificationDeployedSection(VerificationSection):
+    """What will run at the site."""
+
+    section: ClassVar[str] = "verification-deployed"
+
+
+class Tolerance(Strict):
+    """How near an answer on a golden sample must be."""
+
+    output: str
+    kind: Literal["top1", "value"] = Field(description="the decision that must hold on every instruction set")
+    value: float = Field(description="for kind value: largest absolute difference anywhere; 0 for top1")
+    close: float = Field(description="largest absolute difference on the same instruction set")
+
+
+class GoldenSection(Section):
+    """Golden samples, `golden/golden.npz`: arrays `input/NAME` and `output/NAME`, axis 0 the sample.
+
+    Each sample is one whole request; expected outputs are the deployed IR's on `instruction_set`.
+    """
+
+    section: ClassVar[str] = "golden"
+    sha256: str
+    count: int
+    size_bytes: int
+    instruction_set: InstructionSet
+    tolerances: list[Tolerance]
