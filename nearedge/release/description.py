@@ -11,15 +11,20 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from nearedge.errors import InputError, UnsupportedError
+from nearedge.release.detection import Detection
 from nearedge.release.inputs import Input
+from nearedge.release.parity import ParityLimits, Precision
 from nearedge.release.quantization import Quantization
 from nearedge.release.strict import Strict
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"
 
-MetricName = Literal["accuracy", "f1", "mae", "rmse"]
-HIGHER_IS_BETTER: dict[str, bool] = {"accuracy": True, "f1": True, "mae": False, "rmse": False}
+MetricName = Literal["accuracy", "f1", "mae", "rmse", "map", "map50"]
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "accuracy": True, "f1": True, "mae": False, "rmse": False, "map": True, "map50": True,
+}  # fmt: skip
+DETECTION: tuple[str, ...] = ("map", "map50")
 
 PrecisionRequest = Literal["auto", "f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$")]
@@ -103,16 +108,38 @@ class Metric(Strict):
 
     name: MetricName
     output: str | None = Field(default=None, description="the output to judge; the first one where absent")
+    detection: Detection | None = Field(default=None, description="for map and map50: which outputs hold the boxes")
     allowed_drop: Annotated[float, Field(ge=0)]
     expected: float | None = Field(
         default=None, description="what the trained model scored elsewhere; worse here by more than allowed_drop stops"
     )
+
+    @model_validator(mode="after")
+    def of_its_task(self) -> Self:
+        """Detection is for the metrics of boxes, and they for nothing else."""
+        if (self.name in DETECTION) != (self.detection is not None):
+            raise ValueError(f"detection goes with {' and '.join(DETECTION)}, which need it; the name is {self.name}")
+        if self.detection is not None and self.output is not None:
+            raise ValueError("output is for other metrics; detection names the outputs")
+        return self
+
+    def judged(self, first: str) -> list[str]:
+        """The outputs it judges; `first` is the model's first one."""
+        return [self.output or first] if self.detection is None else self.detection.outputs()
 
 
 class Target(Strict):
     """Where the model will run: the name of a file in manifests/profiles, or the path of a profile of your own."""
 
     profile: str = "microshift-small"
+    goal: Literal["latency", "throughput"] = Field(
+        default="latency",
+        description="what benchmark-model chooses streams, threads and batch for: the lowest median latency of one "
+        "client, or the most requests a second of several",
+    )
+    p99_ms: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="latency in milliseconds that 99 of 100 requests have to keep; any where absent"
+    )
 
 
 class Golden(Strict):
@@ -135,6 +162,9 @@ class Description(Strict):
     outputs: Annotated[list[Output], Field(min_length=1)]
     data: Data | None = None
     metric: Metric | None = None
+    parity: dict[Precision, ParityLimits] = Field(
+        default={}, description="thresholds of your own for the parity of a precision, in the place of ours"
+    )
     precision: PrecisionRequest = "auto"
     quantization: Quantization = Quantization()
     target: Target = Target()
@@ -148,8 +178,10 @@ class Description(Strict):
                 raise ValueError(f"{kind}: two have the same name")
         if self.metric and (self.data is None or self.data.labels is None):
             raise ValueError("metric needs data with labels")
-        if self.metric and self.metric.output and self.metric.output not in {o.name for o in self.outputs}:
-            raise ValueError(f"metric.output {self.metric.output!r} is none of the outputs")
+        names = [o.name for o in self.outputs]
+        for name in self.metric.judged(names[0]) if self.metric else []:
+            if name not in names:
+                raise ValueError(f"metric.output {name!r} is none of the outputs")
         if self.golden and self.data is None:
             raise ValueError("golden needs data to take the samples from")
         return self

@@ -61,6 +61,8 @@ class Trial(Strict):
     clients: int
     p50_ms: float
     p99_ms: float
+    p99_low_ms: float | None = Field(default=None, description="95 % confidence interval of p99_ms")
+    p99_high_ms: float | None = None
     throughput_per_s: float
     outcome: str = Field(description="chosen, or why it was not")
 
@@ -82,6 +84,7 @@ class Regression(Strict):
     release: str = Field(description="version and precision of the earlier release, and where its IR came from")
     faster: Ratio = Field(description="this release over the earlier one; below 1: slower")
     memory_mib: float = Field(description="peak memory of this release less the earlier one's")
+    retimed: bool = Field(default=True, description="false: the earlier figures are its record's, so nothing is gated")
     allowed: float = Field(description="share by which it may be slower")
 
 
@@ -93,6 +96,7 @@ class BenchmarkSection(Section):
     machine: Machine
     threads: int
     timings: list[Timing]
+    onnxruntime: str = Field(default="", description="why ONNX Runtime is not among the timings, or that it is")
     speedup_f32: float = Field(description="source's median over the f32 IR's, in the same run")
     speedup_deployed: float = Field(description="source's median over the deployed IR's, in the same run")
     goal: str = Field(default="latency", description="what the runtime configuration was chosen for")
@@ -100,6 +104,7 @@ class BenchmarkSection(Section):
     runtime: RuntimeConfiguration | None = Field(
         default=None, description="the one to deploy; null: as optimize-model says"
     )
+    reused: bool = Field(default=False, description="true: the previous release's configuration, nothing was searched")
     trials: list[Trial] = Field(default=[], description="runtime configurations in the order they were tried")
     load_ms: float = Field(description="reading the IR and compiling it")
     compile_ms: float | None = Field(default=None, description="the compilation alone")
