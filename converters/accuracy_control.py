@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from converters import execution, metrics, parity
+from converters import execution, metrics, parity, thresholds
 from converters.arrays import Array
 from converters.execution import Runner
 from converters.metrics import Score
 from converters.samples import Feed, Samples
-from converters.thresholds import THRESHOLDS
 from nearedge import progress
 from nearedge.errors import GateError, InputError
 from nearedge.release.description import HIGHER_IS_BETTER, Description, MetricName
@@ -130,6 +129,6 @@ def agreement(description: Description, runner: Runner, calibration: Samples, pl
         if parity.kind_of(description, output, first[output]) in parity.DECIDING:
             axis = parity.class_axis(first[output].shape)
             labels: list[Array] = [runner.predict(calibration.feeds[at])[output].argmax(axis) for at in places]
-            allowed = 1 - THRESHOLDS["int8-accuracy-aware"].min_top1_agreement
+            allowed = 1 - thresholds.of(description, "int8-accuracy-aware").min_top1_agreement
             return Control(calibration, places, labels, "accuracy", output, allowed, None)
     return None

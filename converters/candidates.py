@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import execution, instruction_set, proof, quantize, workspace
+from converters import execution, instruction_set, proof, quantize, thresholds, workspace
 from converters.accuracy_control import Control
 from converters.canonical import canonical
 from converters.metrics import drop
 from converters.samples import Samples
-from converters.thresholds import THRESHOLDS
 from converters.workspace import Work
 from nearedge.errors import GateError
 from nearedge.files import size_of
@@ -96,7 +95,7 @@ def judge(work: Work, precision: Precision, xml: Path, f32: Path, evaluation: Sa
         )
     except GateError as error:
         return Made(precision, xml, size_of(xml.parent), [], None, None, [str(error)])
-    faults = found.faults(THRESHOLDS[precision])
+    faults = found.faults(thresholds.of(work.description, precision))
     metric = lost = None
     if found.metric is not None and work.description.metric is not None:
         name, allowed = work.description.metric.name, work.description.metric.allowed_drop

@@ -149,7 +149,7 @@ def tolerances(
     found = []
     for name, kind in kinds.items():
         value = 0.0
-        if kind == "value":
+        if kind in ("value", "detections"):
             value = max(thresholds.ACROSS[precision] * largest[name], 1e-6)
             if description.metric and name == judged and description.metric.name in ("mae", "rmse"):
                 value = max(value, description.metric.allowed_drop)

@@ -11,13 +11,16 @@ from nearedge.errors import GateError
 from nearedge.release.description import Description
 from nearedge.release.sections import OutputParity, Precision, Thresholds
 
-Kind = Literal["class", "probabilities", "value", "discrete"]
+Kind = Literal["class", "probabilities", "value", "discrete", "detections"]
 """class: scores along a class axis; probabilities: the same, adding up to one; value: numbers; discrete: integers or
-booleans, which are decisions already."""
+booleans, which are decisions already; detections: rows in order of their scores, whose number and order may change."""
+MOVING: tuple[Kind, ...] = ("probabilities", "detections")
+"""Where another decision moves the numbers as far as they go."""
 DECIDING: tuple[Kind, ...] = ("class", "probabilities")
 
 SAME_TOP1 = 0.99
 """From here on top-1 agreement means that no decision may change but ties."""
+TOP = 5
 SMALL_NORM = 1e-3
 """Samples whose norm is below this share of the largest have no direction worth a cosine; max_relative judges them."""
 
@@ -30,12 +33,14 @@ class Difference:
         self.name = name
         self.rows_each = rows_each
         self.largest = self.total = self.magnitude = 0.0
-        self.count = self.same_top1 = self.tops = 0
+        self.count = self.same_top1 = self.tops = self.in_top5 = self.tops5 = 0
         self.dots: list[tuple[float, float, float]] = []
         self.kind: Kind = "value"
 
     def add(self, source: Array, converted: Array, kind: Kind) -> None:
         """Take one request's answers. Raises GateError where shapes differ or either holds NaN or infinity."""
+        if kind == "detections" and source.ndim == converted.ndim:
+            source, converted = padded(source, converted)
         if source.shape != converted.shape:
             raise GateError(
                 f"output {self.name!r}: the IR answers with shape {list(converted.shape)}, the source with "
@@ -70,13 +75,23 @@ class Difference:
 
     def add_decisions(self, left: Array, right: Array) -> None:
         """Count the decisions that are the same."""
-        if self.kind == "value":
+        if self.kind in ("value", "detections"):
             return
         if self.kind in DECIDING:
             axis = class_axis(left.shape)
+            self.add_top5(left, right, axis)
             left, right = left.argmax(axis), right.argmax(axis)
         self.same_top1 += int((left == right).sum())
         self.tops += left.size
+
+    def add_top5(self, left: Array, right: Array, axis: int) -> None:
+        """Count the source's decisions that are among the IR's five largest; five classes or less tell nothing."""
+        if left.shape[axis] <= TOP:
+            return
+        chosen = np.take_along_axis(right, np.expand_dims(left.argmax(axis), axis), axis)
+        larger = (right > chosen).sum(axis)
+        self.in_top5 += int((larger < TOP).sum())
+        self.tops5 += larger.size
 
     def cosine(self) -> float:
         """Lowest over the samples; of all samples as one vector where a sample is a single number."""
@@ -98,7 +113,18 @@ class Difference:
             max_relative=self.largest / (self.magnitude or 1.0),
             cosine=self.cosine(),
             top1_agreement=self.same_top1 / self.tops if self.tops else None,
+            top5_agreement=self.in_top5 / self.tops5 if self.tops5 else None,
         )
+
+
+def padded(source: Array, converted: Array) -> tuple[Array, Array]:
+    """Both in the size of the larger one, with zeros: a missing detection is a difference, not a wrong shape."""
+    size = np.maximum(source.shape, converted.shape)
+    one, other = (
+        np.pad(part, [(0, int(most) - have) for most, have in zip(size, part.shape, strict=True)])
+        for part in (source, converted)
+    )
+    return one, other
 
 
 def angle(dot: float, norm: float, other: float) -> float:
@@ -117,11 +143,14 @@ def kind_of(description: Description, name: str, first: Array) -> Kind:
     """What an output's numbers mean, by its `first` answer from the source.
 
     Scores where the metric is accuracy or f1; values where it is mae or rmse; else scores where they are
-    probabilities of more than one class, or one row of more than one number for each sample.
+    probabilities of more than one class, or one row of more than one number for each sample. What a metric of boxes
+    judges are detections.
     """
+    judged = description.metric
+    if judged and judged.detection and name in judged.detection.outputs():
+        return "detections"
     if first.dtype.kind in "iub":
         return "discrete"
-    judged = description.metric
     if judged and name == (judged.output or description.outputs[0].name):
         several = first.ndim > 0 and first.shape[class_axis(first.shape)] > 1
         return scores(first) if judged.name in ("accuracy", "f1") and several else "value"
@@ -147,16 +176,20 @@ def faults(parity: OutputParity, limits: Thresholds, kind: Kind) -> list[str]:
     """What does not hold, each with the figure and the threshold.
 
     Decisions count by themselves: how far apart two class numbers are means nothing. And where some of the decisions
-    may be others, the probabilities of such a sample go from one class to another: only the top-1 tells.
+    may be others, the probabilities of such a sample go from one class to another: only the top-1 tells. Detections
+    change places alike: only the metric tells.
     """
     found = []
-    decisions = kind == "discrete" or (kind == "probabilities" and limits.min_top1_agreement < SAME_TOP1)
+    decisions = kind == "discrete" or (kind in MOVING and limits.min_top1_agreement < SAME_TOP1)
     if not decisions and not parity.max_relative <= limits.max_relative:
         found.append(f"max_relative {parity.max_relative:.3g} is over {limits.max_relative:g}")
     if not decisions and not parity.cosine >= limits.min_cosine:
         found.append(f"cosine {parity.cosine:.5g} is under {limits.min_cosine:g}")
     if parity.top1_agreement is not None and not parity.top1_agreement >= limits.min_top1_agreement:
         found.append(f"top1_agreement {parity.top1_agreement:.4g} is under {limits.min_top1_agreement:g}")
+    least = limits.min_top5_agreement
+    if parity.top5_agreement is not None and least is not None and not parity.top5_agreement >= least:
+        found.append(f"top5_agreement {parity.top5_agreement:.4g} is under {least:g}")
     return found
 
 

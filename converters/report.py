@@ -132,12 +132,14 @@ def parity_table(title: str, section: VerificationSection) -> Table:
     limits = section.thresholds
     classes = any(one.top1_agreement is not None for one in section.outputs)
     top1 = f", top-1 agreement from {limits.min_top1_agreement:g}" if classes else ""
+    if limits.min_top5_agreement is not None and any(one.top5_agreement is not None for one in section.outputs):
+        top1 += f", top-5 agreement from {limits.min_top5_agreement:g}"
     return Table(
         title=f"Parity: {title[0].lower()}{title[1:]}",
         note=f"{section.samples} {'synthetic ' if section.synthetic else ''}samples, {section.precision}, on "
         f"{section.instruction_set}. Held to: relative difference up to {limits.max_relative:g}, cosine from "
         f"{limits.min_cosine:g}{top1}.",
-        heads=["Output", "Largest", "Mean", "Relative", "Cosine", "Top-1 agreement"],
+        heads=["Output", "Largest", "Mean", "Relative", "Cosine", "Top-1 agreement", "Top-5 agreement"],
         rows=[parity_row(one) for one in section.outputs],
         text_columns=1,
     )

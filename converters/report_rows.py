@@ -11,9 +11,9 @@ NAMES = {"source": "Source", "f32": "f32 IR", "deployed": "Deployed IR"}
 
 def parity_row(one: OutputParity) -> list[str]:
     """One output's figures."""
-    agreement = NOT_MEASURED if one.top1_agreement is None else f"{one.top1_agreement:.2%}"
+    agreements = [either(value, "{:.2%}") for value in (one.top1_agreement, one.top5_agreement)]
     figures = [f"{value:.3g}" for value in (one.max_abs, one.mean_abs, one.max_relative)]
-    return [one.name, *figures, f"{one.cosine:.6f}", agreement]
+    return [one.name, *figures, f"{one.cosine:.6f}", *agreements]
 
 
 def candidate_row(one: Candidate, front: Collection[str]) -> list[str]:

@@ -6,17 +6,26 @@ add up ten times as much.
 The accuracy gate is the one that judges a model with labels; parity must catch a wrong conversion.
 """
 
+from nearedge.release.description import Description
 from nearedge.release.sections import Precision, Thresholds
 
-INT8 = Thresholds(max_relative=0.35, min_cosine=0.9, min_top1_agreement=0.95)
+INT8 = Thresholds(max_relative=0.35, min_cosine=0.9, min_top1_agreement=0.95, min_top5_agreement=0.98)
 THRESHOLDS: dict[Precision, Thresholds] = {
-    "f32": Thresholds(max_relative=1e-3, min_cosine=0.9999, min_top1_agreement=0.99),
-    "fp16": Thresholds(max_relative=2e-2, min_cosine=0.999, min_top1_agreement=0.99),
-    "bf16": Thresholds(max_relative=0.12, min_cosine=0.99, min_top1_agreement=0.97),
-    "int8-weights": Thresholds(max_relative=0.2, min_cosine=0.98, min_top1_agreement=0.96),
+    "f32": Thresholds(max_relative=1e-3, min_cosine=0.9999, min_top1_agreement=0.99, min_top5_agreement=0.999),
+    "fp16": Thresholds(max_relative=2e-2, min_cosine=0.999, min_top1_agreement=0.99, min_top5_agreement=0.999),
+    "bf16": Thresholds(max_relative=0.12, min_cosine=0.99, min_top1_agreement=0.97, min_top5_agreement=0.99),
+    "int8-weights": Thresholds(max_relative=0.2, min_cosine=0.98, min_top1_agreement=0.96, min_top5_agreement=0.99),
     "int8": INT8,
     "int8-accuracy-aware": INT8,
 }
+
+
+def of(description: Description, precision: Precision) -> Thresholds:
+    """What that precision is held to: ours, and in their place those that model.yaml names."""
+    ours = THRESHOLDS[precision]
+    given = description.parity.get(precision)
+    return ours if given is None else given.over(ours)
+
 
 ACROSS: dict[Precision, float] = {
     "f32": 1e-3, "fp16": 1e-3, "bf16": 0.05, "int8-weights": 0.05, "int8": 0.15, "int8-accuracy-aware": 0.15,

@@ -18,13 +18,13 @@ from converters import (
     samples,
     sources,
     telemetry,
+    thresholds,
     timing,
     workspace,
 )
 from converters.arrays import Array
 from converters.proof import Proof
 from converters.quantities import share
-from converters.thresholds import THRESHOLDS
 from converters.workspace import Work
 from nearedge.files import new_directory, sha256_file, write_bytes
 from nearedge.program import add_results, guarded, new_parser, write_results
@@ -108,7 +108,7 @@ def run(root: Path, stage: str) -> Outcome:
         f"{stage}: samples compared",
     )
     tell(found, subject.precision, source.framework, evaluation)
-    limits = THRESHOLDS[subject.precision]
+    limits = thresholds.of(work.description, subject.precision)
     found.gate(limits, subject.precision)
     if stage == "deployed":
         write_golden(work, subject, found, runner)
@@ -129,10 +129,12 @@ def tell(found: Proof, precision: Precision, framework: str, evaluation: samples
     """Say what was found, before a gate may stop the run."""
     where = f"{evaluation.rows} {'synthetic ' if evaluation.synthetic else ''}samples"
     for one in found.outputs:
-        top1 = "" if one.top1_agreement is None else f", top-1 agreement {one.top1_agreement:.2%}"
+        agreements = (("top-1", one.top1_agreement), ("top-5", one.top5_agreement))
+        told = "".join(f", {name} agreement {value:.2%}" for name, value in agreements if value is not None)
         say(
-            f"output {one.name}: {precision} IR against {framework} on {where}: largest difference "
-            f"{one.max_relative:.2g} of the output's magnitude, cosine {one.cosine:.6f}{top1}"
+            f"output {one.name}: {precision} IR against {framework} on {where}: absolute difference at "
+            f"most {one.max_abs:.2g}, mean {one.mean_abs:.2g}; at most {one.max_relative:.2g} of the output's largest "
+            f"magnitude; cosine {one.cosine:.6f}{told}"
         )
     if found.metric:
         say(

@@ -13,18 +13,13 @@ from pydantic import Field, ValidationError, model_validator
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.release.detection import Detection
 from nearedge.release.inputs import Input
+from nearedge.release.metric import HIGHER_IS_BETTER, Metric, MetricName, OwnFunction
 from nearedge.release.parity import ParityLimits, Precision
 from nearedge.release.quantization import Quantization
 from nearedge.release.strict import Strict
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"
-
-MetricName = Literal["accuracy", "f1", "mae", "rmse", "map", "map50"]
-HIGHER_IS_BETTER: dict[str, bool] = {
-    "accuracy": True, "f1": True, "mae": False, "rmse": False, "map": True, "map50": True,
-}  # fmt: skip
-DETECTION: tuple[str, ...] = ("map", "map50")
 
 PrecisionRequest = Literal["auto", "f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$")]
@@ -49,6 +44,11 @@ class Source(Strict):
 
     path: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    factory: OwnFunction | None = Field(
+        default=None,
+        description="where path holds weights alone (a state_dict, safetensors): the function in the folder code that "
+        "makes the torch.nn.Module to load them into, as package.module:function",
+    )
 
 
 class Output(Strict):
@@ -103,31 +103,6 @@ class Data(Strict):
         return self
 
 
-class Metric(Strict):
-    """What `labels` are compared by, and how much of it the deployed model may lose."""
-
-    name: MetricName
-    output: str | None = Field(default=None, description="the output to judge; the first one where absent")
-    detection: Detection | None = Field(default=None, description="for map and map50: which outputs hold the boxes")
-    allowed_drop: Annotated[float, Field(ge=0)]
-    expected: float | None = Field(
-        default=None, description="what the trained model scored elsewhere; worse here by more than allowed_drop stops"
-    )
-
-    @model_validator(mode="after")
-    def of_its_task(self) -> Self:
-        """Detection is for the metrics of boxes, and they for nothing else."""
-        if (self.name in DETECTION) != (self.detection is not None):
-            raise ValueError(f"detection goes with {' and '.join(DETECTION)}, which need it; the name is {self.name}")
-        if self.detection is not None and self.output is not None:
-            raise ValueError("output is for other metrics; detection names the outputs")
-        return self
-
-    def judged(self, first: str) -> list[str]:
-        """The outputs it judges; `first` is the model's first one."""
-        return [self.output or first] if self.detection is None else self.detection.outputs()
-
-
 class Target(Strict):
     """Where the model will run: the name of a file in manifests/profiles, or the path of a profile of your own."""
 
@@ -165,7 +140,15 @@ class Description(Strict):
     parity: dict[Precision, ParityLimits] = Field(
         default={}, description="thresholds of your own for the parity of a precision, in the place of ours"
     )
+    code: str | None = Field(
+        default=None,
+        description="folder of your own Python beside model.yaml, for source.factory and metric.name; it runs only "
+        "where the Pipeline's param allow-code is true",
+    )
     precision: PrecisionRequest = "auto"
+    compress_to_fp16: bool = Field(
+        default=True, description="whether weights that are not quantised are stored as FP16, in all precisions but f32"
+    )
     quantization: Quantization = Quantization()
     target: Target = Target()
     golden: Golden | None = None
@@ -184,6 +167,24 @@ class Description(Strict):
                 raise ValueError(f"metric.output {name!r} is none of the outputs")
         if self.golden and self.data is None:
             raise ValueError("golden needs data to take the samples from")
+        if self.precision == "fp16" and not self.compress_to_fp16:
+            raise ValueError("precision fp16 is weights in FP16, and compress_to_fp16 is false; choose one of them")
+        return self
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """The functions of the user's own by the key that names them, such as source.factory."""
+        factory = {"source.factory": self.source.factory} if self.source.factory else {}
+        return factory | ({"metric.name": self.metric.name} if self.metric and self.metric.own else {})
+
+    @model_validator(mode="after")
+    def whole_code(self) -> Self:
+        """Functions of the user's own and the folder that they are in come together."""
+        for key, name in self.functions.items():
+            if self.code is None:
+                raise ValueError(f"{key} {name} is Python of your own; name the folder beside model.yaml as code")
+        if self.code is not None and not self.functions:
+            raise ValueError("code is named, but neither source.factory nor metric.name is a function in it")
         return self
 
 

@@ -5,10 +5,10 @@ what records without it meant. A section that is absent was not measured. Shapes
 times are in milliseconds, sizes in bytes unless the name says otherwise.
 """
 
+from nearedge.release.parity import Precision, Thresholds
 from nearedge.release.sections.base import (
     FOLDER,
     RECORD_VERSION,
-    Precision,
     Section,
     TensorSpec,
     clear,
@@ -34,7 +34,6 @@ from nearedge.release.sections.verification import (
     GoldenSection,
     MetricResult,
     OutputParity,
-    Thresholds,
     Tolerance,
     VerificationDeployedSection,
     VerificationF32Section,

@@ -15,8 +15,6 @@ from nearedge.release.strict import Strict
 RECORD_VERSION: Literal[1] = 1
 FOLDER = "release"
 
-Precision = Literal["f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware"]
-
 
 class Section(Strict):
     """Base of the sections; `section` is the file's stem under `release/`."""

@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from nearedge.release.sections.base import Precision, Section, TensorSpec
+from nearedge.release.parity import Precision
+from nearedge.release.sections.base import Section, TensorSpec
 from nearedge.release.strict import Strict
 
 

@@ -4,8 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from nearedge.release.parity import Precision, Thresholds
 from nearedge.release.profile import InstructionSet
-from nearedge.release.sections.base import Precision, Section
+from nearedge.release.sections.base import Section
 from nearedge.release.strict import Strict
 
 
@@ -18,14 +19,10 @@ class OutputParity(Strict):
     max_relative: float = Field(description="largest difference over the largest magnitude of the source's output")
     cosine: float = Field(description="lowest over the samples")
     top1_agreement: float | None = Field(description="share of samples with the same top-1; null: no class axis")
-
-
-class Thresholds(Strict):
-    """What parity is held to."""
-
-    max_relative: float
-    min_cosine: float
-    min_top1_agreement: float
+    top5_agreement: float | None = Field(
+        default=None,
+        description="share of samples whose top-1 in the source is among the IR's five largest; null: up to 5 classes",
+    )
 
 
 class MetricResult(Strict):
@@ -37,6 +34,14 @@ class MetricResult(Strict):
     drop: float = Field(description="how much worse the IR is, in the metric's own unit; negative: better")
     allowed_drop: float
     rows: int
+    drop_low: float | None = Field(default=None, description="of the 95 % interval of the drop; null: not computed")
+    drop_high: float | None = None
+
+    def certain(self) -> bool | None:
+        """Whether the whole interval lies on one side of the allowed drop; None where there is no interval."""
+        if self.drop_low is None or self.drop_high is None:
+            return None
+        return self.drop_high <= self.allowed_drop or self.drop_low > self.allowed_drop
 
 
 class VerificationSection(Section):
