@@ -13,7 +13,7 @@ from pathlib import Path
 
 from converters import companions, formats
 from nearedge.delivery import access as registry
-from nearedge.delivery import bucket, deployed, git
+from nearedge.delivery import bucket, deployed, git, site_usage
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Collected, collect
 from nearedge.delivery.places import Access, locate
@@ -21,7 +21,7 @@ from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import new_directory
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
-from nearedge.release import record, sections
+from nearedge.release import record, sections, usage
 from nearedge.release.description import Description, Name
 from nearedge.release.profile import read as read_profile
 from nearedge.release.sections import SourceSection
@@ -168,13 +168,19 @@ def meaning_sha256(description: Description) -> str:
 
 
 def fetch_previous(workspace: Path, name: Name, access: git.Access, known_as: Deployed) -> None:
-    """Write `previous/release.json` where the GitOps repository holds a record of this model."""
+    """Write what git says is deployed: `previous/release.json`, this model's record where there is one, and
+    `previous/sites.json`, what each site runs already.
+    """
     url = deployed.remote(known_as.url, workspace)
-    text = None
+    text, running = None, None
     if known_as.url or Path(url).exists():
-        with git.session(access) as client, tempfile.TemporaryDirectory(prefix="nearedge-deployed-") as at:
-            text = deployed.fetch_record(client, url, known_as.branch, name, Path(at))
+        with git.session(access) as client, tempfile.TemporaryDirectory(prefix="nearedge-deployed-") as folder:
+            at = Path(folder)
+            if deployed.fetch(client, url, known_as.branch, at):
+                text = deployed.record_text(client, name, at)
+                running = site_usage.read(client, at)
     deployed.keep_previous(text, workspace / record.PREVIOUS, url)
+    usage.write(workspace, running)
 
 
 def step_image(framework: str, images: Mapping[str, str]) -> str:

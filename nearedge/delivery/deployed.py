@@ -46,11 +46,14 @@ def how_to_make(url: str) -> str:
     return ""
 
 
-def fetch_record(client: Git, url: str, branch: str, name: str, at: Path) -> str | None:
-    """The text of the deployed record, None where the branch or the record is not there; `at` is an empty folder."""
+def fetch(client: Git, url: str, branch: str, at: Path) -> bool:
+    """Fetch the newest commit of `branch` into the empty folder `at`; False where there is no such branch."""
     client.run("init", "--quiet", "--bare", at=at)
-    if not fetch_branch(client, url, branch, at):
-        return None
+    return fetch_branch(client, url, branch, at)
+
+
+def record_text(client: Git, name: str, at: Path) -> str | None:
+    """The text of the deployed record in what `fetch` brought to `at`, None where it is not there."""
     if not client.run("ls-tree", "FETCH_HEAD", "--", record_path(name), at=at).strip():
         return None
     return client.run("show", f"FETCH_HEAD:{record_path(name)}", at=at)

@@ -273,7 +273,8 @@ def test_a_folder_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) -
 def test_what_is_deployed_is_read_back(tmp_path: Path, remote: Path) -> None:
     def read(name: str, branch: str = "main") -> str | None:
         with git.session(git.Access()) as client, tempfile.TemporaryDirectory() as at:
-            return deployed.fetch_record(client, str(remote), branch, name, Path(at))
+            there = deployed.fetch(client, str(remote), branch, Path(at))
+            return deployed.record_text(client, name, Path(at)) if there else None
 
     assert read("digits") is None
     push(remote, tree(tmp_path / "one", named("digits")))

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from nearedge.files import sha256_file, sha256_tree
-from nearedge.release import description, record, sections
+from nearedge.release import description, record, sections, usage
 from nearedge.release.sections import SourceSection
 from scripts import fetch_model
 
@@ -146,9 +146,26 @@ def gitops(tmp_path: Path) -> str:
 def test_the_deployed_release_is_read_from_git(source: Path, workspace: Path, gitops: str, capsys) -> None:
     assert start(workspace, source, f"--git-url={gitops}") == 0
     assert record.read_previous(workspace) == record.read(RECORD)
+    assert usage.read(workspace).sites == {}
     assert "an upgrade" in capsys.readouterr().err
     assert start(workspace, source, f"--git-url={gitops}", "--git-branch=other") == 0
     assert record.read_previous(workspace) is None
+
+
+def test_what_the_sites_run_is_read_from_git(source: Path, workspace: Path, tmp_path: Path, gitops: str) -> None:
+    site = tmp_path / "clone" / "sites" / "site-1" / "digits"
+    git(tmp_path, "clone", "-q", gitops, "clone")
+    site.mkdir(parents=True)
+    (site / "kustomization.yaml").write_text("resources: [../../../models/digits/base]\n")
+    git(site, "add", ".")
+    git(site, "commit", "-qm", "second")
+    git(site, "push", "-q", "origin", "HEAD:main")
+    assert start(workspace, source, f"--git-url={gitops}") == 0
+    assert [(one.name, one.memory_request_mib) for one in usage.read(workspace).others("site-1", "x")] == [
+        ("digits", 128)
+    ]
+    assert start(workspace, source, f"--git-url={gitops}", "--git-branch=other") == 0
+    assert not (workspace / usage.PATH).exists()
 
 
 def test_the_workspaces_own_repository_is_the_default(source: Path, workspace: Path, gitops: str) -> None:
