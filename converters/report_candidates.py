@@ -4,7 +4,7 @@ from converters import pareto
 from converters.page import Block, Point, Scatter, Table
 from converters.quantities import megabytes, milliseconds, share
 from converters.report_rows import candidate_row
-from nearedge.release.description import Metric
+from nearedge.release.metric import Metric
 from nearedge.release.profile import Profile
 from nearedge.release.sections import OptimizationSection
 

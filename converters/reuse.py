@@ -18,6 +18,7 @@ def kept(
         sha256=work.source.sha256,
         description_sha256=work.source.description_sha256,
         data_sha256=work.source.data_sha256,
+        code_sha256=work.source.code_sha256,
     )
     changed = [name for name in SourceIdentity.model_fields if getattr(before.source, name) != getattr(now, name)]
     if changed:

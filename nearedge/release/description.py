@@ -11,9 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from nearedge.errors import InputError, UnsupportedError
-from nearedge.release.detection import Detection
 from nearedge.release.inputs import Input
-from nearedge.release.metric import HIGHER_IS_BETTER, Metric, MetricName, OwnFunction
+from nearedge.release.metric import Metric, OwnFunction
 from nearedge.release.parity import ParityLimits, Precision
 from nearedge.release.quantization import Quantization
 from nearedge.release.strict import Strict

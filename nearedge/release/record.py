@@ -43,6 +43,7 @@ class SourceIdentity(Strict):
     sha256: str
     description_sha256: str
     data_sha256: str
+    code_sha256: str = ""
 
 
 class IrIdentity(Strict):
@@ -110,6 +111,7 @@ def identity(workspace: Path, profile: str) -> Identity:
             sha256=source.sha256,
             description_sha256=source.description_sha256,
             data_sha256=source.data_sha256,
+            code_sha256=source.code_sha256,
         ),
         ir=IrIdentity(
             openvino=conversion.openvino,

@@ -6,7 +6,10 @@ from pydantic import Field
 
 from nearedge.release.sections.base import Section, TensorSpec
 
-Format = Literal["torchscript", "pt2", "onnx", "savedmodel", "frozen-pb", "keras", "keras-h5", "tflite", "openvino-ir"]
+Format = Literal[
+    "torchscript", "pt2", "state-dict", "safetensors", "onnx", "savedmodel", "frozen-pb", "keras", "keras-h5", "tflite",
+    "openvino-ir",
+]  # fmt: skip
 Framework = Literal["pytorch", "onnx", "tensorflow"]
 
 
@@ -22,6 +25,9 @@ class SourceSection(Section):
     size_bytes: int
     description_sha256: str = Field(description="of model.yaml's meaning: its values, not its comments")
     data_sha256: str = Field(description="of the data, empty where there are none")
+    code_sha256: str = Field(
+        default="", description="of the user's own Python, which may run; empty: there is none, or it may not"
+    )
     origin: str = Field(description="where it was fetched from, without credentials")
 
 
