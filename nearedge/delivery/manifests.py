@@ -43,34 +43,21 @@ def resources(record: Record, profile: Profile) -> Resources:
     benchmark = record.evidence.benchmark
     cpu = round(profile.model.cpu * 1000)
     return Resources(
-        cpu_request_m=max(50, cpu // 4),
+        cpu_request_m=profile.cpu_request_m,
         cpu_limit_m=cpu,
         memory_request_mib=benchmark.memory_request_mib if benchmark else profile.model.memory_mib,
         memory_limit_mib=benchmark.memory_limit_mib if benchmark else profile.model.memory_mib,
     )
 
 
-def fits_twice(share: Resources, profile: Profile) -> bool:
-    """Whether a second pod fits beside the first on the node, with what the platform takes set aside."""
-    memory_mib, cpu_m = left(profile)
-    return 2 * share.memory_limit_mib <= memory_mib and 2 * share.cpu_request_m <= cpu_m
-
-
 def rollout(share: Resources, profile: Profile) -> tuple[Object, str]:
     """The Deployment's strategy and a sentence that says what it means for whoever calls the model."""
-    if fits_twice(share, profile):
+    if profile.holds_two(share.memory_limit_mib, share.cpu_request_m):
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
         return strategy, f"the next pod starts beside the old one: two fit profile {profile.name}"
-    left_mib, left_m = left(profile)
     needed = f"{2 * share.memory_limit_mib} MiB and {2 * share.cpu_request_m}m needed"
     note = f"no answers while the next pod starts: two do not fit profile {profile.name}"
-    return {"type": "Recreate"}, f"{note} ({needed}, {left_mib} MiB and {left_m}m there)"
-
-
-def left(profile: Profile) -> tuple[int, int]:
-    """What the platform leaves of a node: memory in MiB, CPU in thousandths of a core."""
-    cpu_m = round((profile.node.cpu - profile.platform.cpu) * 1000)
-    return profile.node.memory_mib - profile.platform.memory_mib, cpu_m
+    return {"type": "Recreate"}, f"{note} ({needed}, {profile.left_mib} MiB and {profile.left_cpu_m}m there)"
 
 
 def labels(record: Record) -> dict[str, str]:

@@ -42,6 +42,25 @@ class Profile(Strict):
         """Inference threads that fit the CPU limit of one model."""
         return max(1, int(self.model.cpu))
 
+    @property
+    def left_mib(self) -> int:
+        """Memory in MiB that the platform leaves of the node."""
+        return self.node.memory_mib - self.platform.memory_mib
+
+    @property
+    def left_cpu_m(self) -> int:
+        """CPU in thousandths of a core that the platform leaves of the node."""
+        return round((self.node.cpu - self.platform.cpu) * 1000)
+
+    @property
+    def cpu_request_m(self) -> int:
+        """CPU that is held for a model where nothing was measured: a quarter of what it may take."""
+        return max(50, round(self.model.cpu * 1000) // 4)
+
+    def holds_two(self, memory_limit_mib: int, cpu_request_m: int) -> bool:
+        """Whether two pods of that size fit the node, so that the next release can start beside the last."""
+        return 2 * memory_limit_mib <= self.left_mib and 2 * cpu_request_m <= self.left_cpu_m
+
 
 def read(name: str, beside: Path | None = None) -> Profile:
     """The profile `name` of manifests/profiles, or the profile file of that path, relative to the folder `beside`.

@@ -1,0 +1,86 @@
+"""Whether the model fits each site beside what git says the site runs already.
+
+What Kubernetes' scheduler goes by are requests, and a node without swap kills what is over its memory: the others count
+by their requests, this model by its limit. Where its Deployment starts the next pod before the old one is gone
+(`Profile.holds_two`), it counts twice, since an upgrade would else wait for room for ever. The node and what the
+platform takes of it are the profile's: git does not say them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nearedge.release.profile import Profile
+from nearedge.release.sections import SiteFit
+from nearedge.release.usage import Running, Usage
+
+MOST_NAMES = 6
+"""Of other models in one sentence."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one pod of the model asks for: memory in MiB, CPU in thousandths of a core."""
+
+    memory_limit_mib: int
+    cpu_request_m: int
+
+
+def fits(sites: Sequence[str], name: str, usage: Usage, needs: Needs, profile: Profile) -> list[SiteFit]:
+    """For each of `sites`, whether the model `name` fits; a site that is not in git yet is an empty one."""
+    return [fit(site, usage.others(site, name), needs, profile) for site in dict.fromkeys(sites)]
+
+
+def fit(site: str, others: Sequence[Running], needs: Needs, profile: Profile) -> SiteFit:
+    """Whether the model fits beside `others`."""
+    used = sum(one.memory_request_mib or 0 for one in others)
+    free = profile.left_mib - used
+    free_m = profile.left_cpu_m - sum(one.cpu_request_m or 0 for one in others)
+    pods = 2 if profile.holds_two(needs.memory_limit_mib, needs.cpu_request_m) else 1
+    room = rooms(free, free_m, needs)
+    return SiteFit(
+        site=site,
+        others=[one.name for one in others],
+        used_mib=used,
+        free_mib=free,
+        fits=room >= pods,
+        because=because(others, needs, free, free_m, pods, room) + doubts(others, needs, profile),
+    )
+
+
+def rooms(free_mib: int, free_m: int, needs: Needs) -> int:
+    """How many pods of the model there is room for, at most two."""
+    return max(0, min(2, free_mib // needs.memory_limit_mib, free_m // needs.cpu_request_m))
+
+
+def because(others: Sequence[Running], needs: Needs, free_mib: int, free_m: int, pods: int, room: int) -> str:
+    """The arithmetic as a sentence without its end."""
+    beside = f"beside {named(others)}" if others else "with no other model in git"
+    there = f"{max(0, free_mib)} MiB and {max(0, free_m)}m CPU are free {beside}"
+    one = f"a pod takes {needs.memory_limit_mib} MiB and {needs.cpu_request_m}m"
+    if room >= pods:
+        return f"{there}; {one}" + (", two of them while a release follows another" if pods > 1 else "")
+    if room == 0:
+        return f"{there}; {one}; choose a smaller precision, a larger node, or move a model"
+    return f"{there}; {one}, and the next release's pod starts beside it, for which there is no room: it would wait"
+
+
+def doubts(others: Sequence[Running], needs: Needs, profile: Profile) -> str:
+    """What the figures do not tell: models that say nothing of themselves, and limits that are over the node's memory.
+
+    Nothing where there is no doubt.
+    """
+    found = ""
+    unknown = [one for one in others if not one.known]
+    if unknown:
+        found += f"; what {named(unknown)} takes is unknown and not counted"
+    limits = needs.memory_limit_mib + sum(one.memory_limit_mib or one.memory_request_mib or 0 for one in others)
+    if limits > profile.left_mib:
+        found += f"; all at their limits would take {limits} MiB of {profile.left_mib}"
+    return found
+
+
+def named(models: Sequence[Running]) -> str:
+    """Their names, the first few of many."""
+    names = [one.name for one in models[:MOST_NAMES]]
+    more = f" and {len(models) - MOST_NAMES} more" if len(models) > MOST_NAMES else ""
+    return ", ".join(names) + more
