@@ -19,7 +19,8 @@ from converters.metrics import Score
 from converters.samples import Feed, Samples
 from nearedge import progress
 from nearedge.errors import GateError, InputError
-from nearedge.release.description import HIGHER_IS_BETTER, Description, MetricName
+from nearedge.release.description import Description
+from nearedge.release.metric import HIGHER_IS_BETTER
 from nearedge.release.sections import RuntimeConfiguration
 
 MOST_SAMPLES = 1000
@@ -42,7 +43,7 @@ class Control:
     samples: Samples
     places: list[int]
     labels: list[Array]
-    metric: MetricName
+    metric: str
     output: str
     allowed: float
     probabilities: bool | None
@@ -98,12 +99,13 @@ class Followed:
 def prepare(description: Description, f32: Path, calibration: Samples) -> Control | None:
     """The control for a model: model.yaml's metric, else agreement with the f32 IR's decisions, else None.
 
+    A metric of the user's own is of all rows and tells nothing of a single one, so decisions are held then.
     Raises GateError where the f32 IR does no better on the calibration rows than chance: noise, or wrong labels.
     """
     total = len(calibration.feeds)
     places = [int(at) for at in np.linspace(0, total - 1, min(total, MOST_SAMPLES))]
     runner = Runner(f32, execution.properties(F32))
-    if description.metric is None:
+    if description.metric is None or description.metric.own:
         return agreement(description, runner, calibration, places)
     metric = description.metric
     output = metric.output or description.outputs[0].name

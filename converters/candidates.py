@@ -62,7 +62,7 @@ def make(
 ) -> Path:
     """Write the IR of that precision to `folder/PRECISION/model.xml`, the same bytes every time.
 
-    All but f32 keep what is not quantised in FP16. int8-accuracy-aware needs a `control`. Raises InputError where NNCF
+    All but f32 keep what is not quantised in FP16, unless model.yaml has `compress_to_fp16: false`. int8-accuracy-aware needs a `control`. Raises InputError where NNCF
     refuses the model, OutOfTimeError where the control's time is up.
     """
     import openvino
@@ -77,7 +77,7 @@ def make(
         model = canonical(quantize.accuracy_aware(model, calibration, control, settings), description)
     xml = folder / precision / "model.xml"
     xml.parent.mkdir(parents=True)
-    openvino.save_model(model, xml, compress_to_fp16=precision != "f32")
+    openvino.save_model(model, xml, compress_to_fp16=precision != "f32" and description.compress_to_fp16)
     return xml
 
 
@@ -91,7 +91,12 @@ def judge(work: Work, precision: Precision, xml: Path, f32: Path, evaluation: Sa
     reference, candidate = execution.Runner(f32, plain), execution.Runner(xml, config)
     try:
         found = proof.compare(
-            work.description, evaluation, reference.predict, candidate.predict, f"{precision}: samples judged"
+            work.description,
+            evaluation,
+            reference.predict,
+            candidate.predict,
+            f"{precision}: samples judged",
+            work.code(),
         )
     except GateError as error:
         return Made(precision, xml, size_of(xml.parent), [], None, None, [str(error)])
@@ -99,8 +104,9 @@ def judge(work: Work, precision: Precision, xml: Path, f32: Path, evaluation: Sa
     metric = lost = None
     if found.metric is not None and work.description.metric is not None:
         name, allowed = work.description.metric.name, work.description.metric.allowed_drop
+        rises = work.description.metric.rises
         metric = found.metric.converted
-        lost = drop(name, found.metric.source if before is None else before, metric)
+        lost = drop(rises, found.metric.source if before is None else before, metric)
         if lost > allowed + 1e-9:
             faults.append(f"{name} drops by {lost:.4g}, more than the allowed {allowed:g}")
     return Made(precision, xml, size_of(xml.parent), found.outputs, metric, lost, faults)

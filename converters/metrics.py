@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from converters.arrays import Array
 from nearedge.errors import GateError, InputError
-from nearedge.release.description import HIGHER_IS_BETTER, MetricName
+from nearedge.release.metric import HIGHER_IS_BETTER
 
 ENOUGH_ROWS = 20
 """With fewer rows chance alone explains too much to doubt the labels."""
@@ -20,9 +20,10 @@ ENOUGH_ROWS = 20
 class Score:
     """One model's answers beside the labels."""
 
-    def __init__(self, metric: MetricName) -> None:
-        """Nothing gathered yet."""
+    def __init__(self, metric: str, rises: bool | None = None) -> None:
+        """Nothing gathered yet. `rises`: a higher value is better; None for one of ours, which knows."""
         self.metric = metric
+        self.rises = HIGHER_IS_BETTER[metric] if rises is None else rises
         self.answers: list[NDArray[np.float64]] = []
         self.labels: list[NDArray[np.float64]] = []
         self.binary = False
@@ -106,14 +107,14 @@ def rmse(answers: NDArray[Any], labels: NDArray[Any]) -> float:
 FORMULAS = {"accuracy": accuracy, "f1": f1, "mae": mae, "rmse": rmse}
 
 
-def drop(metric: MetricName, before: float, after: float) -> float:
-    """How much worse `after` is, in the metric's own unit; negative where it is better."""
-    return before - after if HIGHER_IS_BETTER[metric] else after - before
+def drop(rises: bool, before: float, after: float) -> float:
+    """How much worse `after` is, in the metric's own unit; negative where it is better. `rises`: higher is better."""
+    return before - after if rises else after - before
 
 
-def gate_drop(metric: MetricName, before: float, after: float, allowed: float) -> None:
+def gate_drop(metric: str, rises: bool, before: float, after: float, allowed: float) -> None:
     """Raise GateError where more of the metric is lost than allowed."""
-    lost = drop(metric, before, after)
+    lost = drop(rises, before, after)
     if not lost <= allowed + 1e-9:
         raise GateError(
             f"{metric} went from {before:.4g} to {after:.4g}: a drop of {lost:.4g}, more than the allowed {allowed:g}; "
@@ -126,7 +127,7 @@ def gate_expected(score: Score, expected: float | None, allowed: float) -> None:
 
     Parity cannot see that, since the source and the IR are fed the same wrong values.
     """
-    if expected is not None and not drop(score.metric, expected, score.value()) <= allowed + 1e-9:
+    if expected is not None and not drop(score.rises, expected, score.value()) <= allowed + 1e-9:
         raise GateError(
             f"the source's own {score.metric} is {score.value():.4g}, metric.expected is {expected:g}: preprocessing, "
             "layout, labels or the data are not those it was trained with; correct model.yaml or the data"
@@ -140,6 +141,8 @@ def gate_doubt(score: Score) -> None:
     share that agrees by chance, given how often each class is answered and labelled (Cohen's kappa uses the same),
     and two standard deviations. Values: the error of always answering the labels' median or mean.
     """
+    if score.metric not in FORMULAS:  # what a user's own metric gives by chance is not known
+        return
     answers, labels = score.gathered()
     if labels.size < ENOUGH_ROWS or np.unique(labels).size < 2:
         return

@@ -146,7 +146,7 @@ def kind_of(description: Description, name: str, first: Array) -> Kind:
     probabilities of more than one class, or one row of more than one number for each sample. What a metric of boxes
     judges are detections.
     """
-    judged = description.metric
+    judged = None if description.metric and description.metric.own else description.metric
     if judged and judged.detection and name in judged.detection.outputs():
         return "detections"
     if first.dtype.kind in "iub":

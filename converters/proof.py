@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from converters import metrics, parity
+from converters import metrics, own_metric, parity
 from converters.arrays import Array
 from converters.metrics import Score
+from converters.own_code import OwnCode
 from converters.parity import Difference, Kind
 from converters.samples import Feed, Samples
 from nearedge.errors import GateError
@@ -50,17 +51,25 @@ class Proof:
         if self.source is not None and self.metric is not None:
             metrics.gate_doubt(self.source)
             metrics.gate_expected(self.source, self.expected, self.metric.allowed_drop)
-            metrics.gate_drop(self.source.metric, self.metric.source, self.metric.converted, self.metric.allowed_drop)
+            kind, found = self.source, self.metric
+            metrics.gate_drop(kind.metric, kind.rises, found.source, found.converted, found.allowed_drop)
 
 
-def compare(description: Description, samples: Samples, source: Predict, converted: Predict, what: str) -> Proof:
+def compare(
+    description: Description,
+    samples: Samples,
+    source: Predict,
+    converted: Predict,
+    what: str,
+    code: OwnCode | None = None,
+) -> Proof:
     """Feed each sample to both and gather how their answers differ; `what` names the work in progress lines.
 
-    Raises GateError where an output is missing, of another shape, or not finite.
+    `code` holds the metric where that is the user's own. Raises GateError where an output is missing, of another shape, or not finite.
     """
     names = [one.name for one in description.outputs]
     differences = {name: Difference(name, samples.rows_each) for name in names}
-    scores = Scores.of(description)
+    scores = Scores.of(description, code)
     proof = Proof()
     for number, feed in enumerate(track(samples.feeds, what, len(samples.feeds))):
         left, right = source(feed), converted(feed)
@@ -95,13 +104,13 @@ class Scores:
     converted: Score
 
     @classmethod
-    def of(cls, description: Description) -> "Scores | None":
+    def of(cls, description: Description, code: OwnCode | None) -> "Scores | None":
         """Empty scores for the metric of model.yaml, None where it has none."""
         metric = description.metric
         if metric is None:
             return None
         output = metric.output or description.outputs[0].name
-        return cls(output, metric.allowed_drop, Score(metric.name), Score(metric.name))
+        return cls(output, metric.allowed_drop, own_metric.score_of(metric, code), own_metric.score_of(metric, code))
 
     def add(self, left: Mapping[str, Array], right: Mapping[str, Array], labels: Array) -> None:
         """Take one request's answers."""
@@ -114,9 +123,10 @@ class Scores:
         before, after = self.source.value(probabilities), self.converted.value(probabilities)
         return MetricResult(
             name=self.source.metric,
+            own=isinstance(self.source, own_metric.OwnScore),
             source=before,
             converted=after,
-            drop=metrics.drop(self.source.metric, before, after),
+            drop=metrics.drop(self.source.rises, before, after),
             allowed_drop=self.allowed,
             rows=rows,
         )

@@ -64,6 +64,8 @@ class Study:
         """Why a precision is not possible, empty where it is."""
         site, here = self.work.profile.instruction_set, instruction_set.here()
         why = candidates.refusal(precision, site, here, self.calibration)
+        if precision == "fp16" and not self.work.description.compress_to_fp16:
+            return "model.yaml has compress_to_fp16: false"
         if why or precision not in candidates.CALIBRATED:
             return why
         try:

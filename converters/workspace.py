@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import execution, machine
+from converters import execution, machine, own_code
+from converters.own_code import OwnCode
 from nearedge.files import inside
 from nearedge.release import description, profile, sections
 from nearedge.release.description import Description
@@ -33,6 +34,10 @@ class Work:
     def model(self) -> Path:
         """The trained model."""
         return inside(self.folder, self.description.source.path)
+
+    def code(self) -> OwnCode | None:
+        """The user's own Python, None where model.yaml names none. Raises InputError where it is not what was allowed."""
+        return own_code.allowed(self.description, self.source.code_sha256, self.folder)
 
     @property
     def threads(self) -> int:

@@ -29,6 +29,7 @@ class MetricResult(Strict):
     """The task's metric for the source and for the IR on the evaluation rows."""
 
     name: str
+    own: bool = Field(default=False, description="whether the user's own Python gave the figures")
     source: float
     converted: float
     drop: float = Field(description="how much worse the IR is, in the metric's own unit; negative: better")

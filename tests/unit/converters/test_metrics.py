@@ -7,6 +7,7 @@ from sklearn import metrics as judge
 from converters import metrics
 from converters.metrics import Score
 from nearedge.errors import GateError, InputError
+from nearedge.release.metric import HIGHER_IS_BETTER
 
 GENERATOR = np.random.default_rng(5)
 
@@ -70,17 +71,17 @@ def test_labels_of_another_shape_are_refused():
     ("accuracy", 0.9, 0.8, 0.1), ("f1", 0.5, 0.6, -0.1), ("mae", 2.0, 2.5, 0.5), ("rmse", 2.0, 1.5, -0.5),
 ])  # fmt: skip
 def test_a_drop_is_how_much_worse(metric, before, after, lost):
-    assert metrics.drop(metric, before, after) == pytest.approx(lost)
+    assert metrics.drop(HIGHER_IS_BETTER[metric], before, after) == pytest.approx(lost)
 
 
 def test_the_gate_names_figures_and_limit():
-    metrics.gate_drop("accuracy", 0.97, 0.96, 0.01)
+    metrics.gate_drop("accuracy", True, 0.97, 0.96, 0.01)
     with pytest.raises(GateError, match=r"accuracy went from 0.97 to 0.95: a drop of 0.02, more than the allowed 0.01"):
-        metrics.gate_drop("accuracy", 0.97, 0.95, 0.01)
+        metrics.gate_drop("accuracy", True, 0.97, 0.95, 0.01)
     with pytest.raises(GateError):
-        metrics.gate_drop("accuracy", 0.97, float("nan"), 0.01)
+        metrics.gate_drop("accuracy", True, 0.97, float("nan"), 0.01)
     with pytest.raises(GateError):
-        metrics.gate_drop("mae", 1.0, 1.2, 0.1)
+        metrics.gate_drop("mae", False, 1.0, 1.2, 0.1)
 
 
 def classified(labels, wrong=0.1):
