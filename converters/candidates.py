@@ -62,8 +62,9 @@ def make(
 ) -> Path:
     """Write the IR of that precision to `folder/PRECISION/model.xml`, the same bytes every time.
 
-    All but f32 keep what is not quantised in FP16, unless model.yaml has `compress_to_fp16: false`. int8-accuracy-aware needs a `control`. Raises InputError where NNCF
-    refuses the model, OutOfTimeError where the control's time is up.
+    All but f32 keep what is not quantised in FP16, unless model.yaml has `compress_to_fp16: false`.
+    int8-accuracy-aware needs a `control`. Raises InputError where NNCF refuses the model, OutOfTimeError where the
+    control's time is up.
     """
     import openvino
 

@@ -65,7 +65,8 @@ def compare(
 ) -> Proof:
     """Feed each sample to both and gather how their answers differ; `what` names the work in progress lines.
 
-    `code` holds the metric where that is the user's own. Raises GateError where an output is missing, of another shape, or not finite.
+    `code` holds the metric where that is the user's own. Raises GateError where an output is missing, of another shape,
+    or not finite.
     """
     names = [one.name for one in description.outputs]
     differences = {name: Difference(name, samples.rows_each) for name in names}

@@ -36,7 +36,7 @@ class Work:
         return inside(self.folder, self.description.source.path)
 
     def code(self) -> OwnCode | None:
-        """The user's own Python, None where model.yaml names none. Raises InputError where it is not what was allowed."""
+        """The user's own Python, None where there is none. Raises InputError where it is not what was allowed."""
         return own_code.allowed(self.description, self.source.code_sha256, self.folder)
 
     @property
