@@ -58,9 +58,7 @@ class Chunks:
             )
         chunk = self.binary[self.at : self.at + size]
         self.at += size
-        if datatype == "BOOL" and np.frombuffer(chunk, np.uint8).max(initial=0) > 1:
-            raise BadRequestError(f"input {quoted(name)}: a BOOL is a byte of 0 or 1")
-        return np.frombuffer(chunk, dtype=dtype).reshape(shape)
+        return of_bytes(name, datatype, shape, chunk)
 
     def finish(self) -> None:
         """Raise BadRequestError where bytes are left that belong to no input."""
@@ -68,6 +66,13 @@ class Chunks:
             raise BadRequestError(
                 f"the body has {len(self.binary) - self.at} bytes behind the last input's binary data"
             )
+
+
+def of_bytes(name: str, datatype: str, shape: tuple[int, ...], chunk: memoryview) -> Array:
+    """A view of a tensor's little-endian bytes, as many as its shape needs. Raises BadRequestError."""
+    if datatype == "BOOL" and np.frombuffer(chunk, np.uint8).max(initial=0) > 1:
+        raise BadRequestError(f"input {quoted(name)}: a BOOL is a byte of 0 or 1")
+    return np.frombuffer(chunk, dtype=DTYPES[datatype]).reshape(shape)
 
 
 def dumped(tensor: Tensor) -> bytes:
