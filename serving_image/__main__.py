@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from serving_image import logs
 from serving_image.dataplane import DataPlane
+from serving_image.faults import StartError
 from serving_image.repository import Repository
 from serving_image.server import serve
 from serving_image.settings import parse
@@ -17,9 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the server; 0 when a signal ended it, 1 where it could not listen, 2 for wrong usage."""
     settings = parse(sys.argv[1:] if argv is None else argv)
     logs.configure(settings.log_level)
-    dataplane = DataPlane(Repository(settings.models), settings, Telemetry(settings.digest))
+    dataplane = DataPlane(Repository(settings.models, settings.versions), settings, Telemetry(settings.digest))
     try:
         ended = serve(dataplane)
+    except StartError as error:
+        logs.event(logging.ERROR, str(error))
+        return 2
     except OSError as error:
         logs.event(
             logging.ERROR,

@@ -6,7 +6,8 @@ import re
 import time
 from typing import Any
 
-from serving_image import protocol_rest
+from serving_image import compression, protocol_rest
+from serving_image.auth import OPEN_PATHS, Token
 from serving_image.body import Bodies, DisconnectedError, Headers, Message, Receive, Send
 from serving_image.dataplane import DataPlane
 from serving_image.faults import NotFoundError, RequestError, WrongMethodError
@@ -48,14 +49,15 @@ class Request:
 class App:
     """The ASGI application."""
 
-    def __init__(self, dataplane: DataPlane) -> None:
-        """`dataplane` holds the models, the settings and the metrics."""
+    def __init__(self, dataplane: DataPlane, token: Token | None = None) -> None:
+        """`dataplane` holds the models, the settings and the metrics; clients must send `token` where one is given."""
         self.dataplane = dataplane
         self.settings = dataplane.settings
         self.telemetry = dataplane.telemetry
         self.bodies = Bodies(2 * self.settings.max_body, self.settings.timeout)
-        self.log_all = self.settings.access_log == "all"
-        self.log_errors = self.settings.access_log != "off"
+        self.token = token or Token(None)
+        self.log_share = self.settings.access_log
+        self.log_debt = 0.0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises: what is not foreseen becomes 500 and a line in the log."""
@@ -76,17 +78,40 @@ class App:
     async def respond(self, request: Request, answer: Answer, send: Send) -> None:
         """Send the answer, count it and log it. While we drain, connections are closed behind their answer."""
         status, headers, body = answer
+        if 0 < self.settings.gzip_min <= len(body):
+            headers, body = await self.compressed(request, headers, body)
         headers = [*headers, (b"content-length", str(len(body)).encode()), (b"x-request-id", request.id)]
         if self.dataplane.draining:
             headers.append((b"connection", b"close"))
         if request.infers:
             seconds = time.perf_counter() - request.start
             self.telemetry.answered(request.model, request.version, request.protocol, status, seconds)
-        if self.log_all or (self.log_errors and status >= 400):
+        if self.logged(status):
             level = logging.INFO if status < 500 else logging.WARNING
             event(level, "request", status=status, **self.fields(request))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def compressed(
+        self, request: Request, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Headers and body of a large answer, compressed where the client accepts that and it pays."""
+        headers = [*headers, (b"vary", b"Accept-Encoding")]
+        if compression.accepts_gzip(request.headers.get(b"accept-encoding", b"")):
+            small = await compression.shrunk(body)
+            if small is not None:
+                return [*headers, (b"content-encoding", b"gzip")], small
+        return headers, body
+
+    def logged(self, status: int) -> bool:
+        """Whether this answer is logged: faults, and each time the share of the others adds up to one."""
+        if self.log_share is None or status >= 400:
+            return self.log_share is not None
+        self.log_debt += self.log_share
+        if self.log_debt < 1:
+            return False
+        self.log_debt -= 1
+        return True
 
     def fields(self, request: Request) -> dict[str, Any]:
         """What the log says of a request; no header but its id, no body."""
@@ -101,6 +126,8 @@ class App:
 
     async def answer(self, request: Request, receive: Receive) -> Answer:
         """The answer to a request. Raises RequestError."""
+        if request.path not in OPEN_PATHS:
+            self.token.check(request.headers.get(b"authorization"))
         found = MODEL_PATH.fullmatch(request.path)
         if found is None:
             return self.server_answer(request)

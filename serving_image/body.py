@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from serving_image.faults import SlowBodyError, TooLargeError, UnavailableError, WrongEncodingError
+from serving_image.compression import IDENTITY, Decompressor, known_encoding
+from serving_image.faults import SlowBodyError, TooLargeError, UnavailableError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,23 +25,26 @@ class Bodies:
         self.budget = budget
         self.timeout = timeout
         self.held = 0
+        self.decompressor = Decompressor()
 
     async def read(self, receive: Receive, headers: Headers, limit: int, hint: str) -> bytes:
-        """The body, at most `limit` bytes; `hint` says what to do about a larger one.
+        """The body, decompressed, at most `limit` bytes; `hint` says what to do about a larger one.
 
-        Raises TooLargeError, SlowBodyError, WrongEncodingError, DisconnectedError, and UnavailableError where too much
-        is being read already.
+        Raises TooLargeError, SlowBodyError, WrongEncodingError, DisconnectedError, BadRequestError where it cannot be
+        decompressed, and UnavailableError where too much is being read already.
         """
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise WrongEncodingError("Content-Encoding is not supported; send the body uncompressed")
+        encoding = headers.get(b"content-encoding", IDENTITY)
+        if encoding != IDENTITY:
+            encoding = known_encoding(encoding)
         declared = int(headers.get(b"content-length", b"0"))
         if declared > limit:
             raise too_large(declared, limit, hint)
         try:
             async with asyncio.timeout(self.timeout):
-                return await self.pieces(receive, limit, hint)
+                body = await self.pieces(receive, limit, hint)
         except TimeoutError:
             raise SlowBodyError(f"the body did not arrive within {self.timeout:g} s") from None
+        return body if encoding == IDENTITY else await self.decompressor.expand(body, encoding, limit, hint)
 
     async def pieces(self, receive: Receive, limit: int, hint: str) -> bytes:
         """A body, in one piece or in many."""

@@ -1,6 +1,7 @@
 """One HTTP connection: uvicorn's, but an answer leaves in one piece, and a silent client is not kept for ever."""
 
 import asyncio
+import resource
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +14,24 @@ HEAD_BYTES = 1 << 19
 
 HEAD_S = 30.0
 """Longest time for a head that comes in pieces."""
+
+OTHER_FILES = 100
+"""Files that are open beside the connections of clients: listeners, models, OpenVINO's own, what a scrape reads."""
+
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 46\r\n"
+    b'retry-after: 1\r\nconnection: close\r\n\r\n{"error":"too many connections; try it again"}'
+)
+
+
+def connection_limit(wanted: int) -> int:
+    """How many connections may be open: `wanted`, or fewer where the process may not open as many files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft < needed and (hard == resource.RLIM_INFINITY or hard > soft):
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(wanted, soft - OTHER_FILES))
 
 
 class Corked:
@@ -57,16 +76,53 @@ class Corked:
 
 
 class Connection(HttpToolsProtocol):
-    """What `uvicorn.Config(http=...)` takes. uvicorn bounds neither size nor time of a head."""
+    """What `uvicorn.Config(http=...)` takes. uvicorn bounds neither size nor time of a head, nor how long it takes a
+    client to read an answer, and leaves over its limit all connections open.
+    """
 
     head_bytes = 0
     in_head = False
     head_timer: asyncio.TimerHandle | None = None
+    unread = -1
+
+    def __init__(self, *arguments: Any, limit: int = 1 << 30, **named: Any) -> None:  # uvicorn's own arguments
+        """At most `limit` connections are open at a time."""
+        super().__init__(*arguments, **named)
+        self.limit = limit
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
         """A client has connected; it has as long to say something as an idle connection is kept."""
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]  # it has all that is used
+        if len(self.connections) > self.limit and not self.make_room():
+            self.transport.write(FULL)
+            self.transport.close()
+            return
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def make_room(self) -> bool:
+        """Close one connection that waits for its next request; whether there was one."""
+        for other in self.connections:
+            if isinstance(other, Connection) and other is not self and other.idle():
+                other.transport.close()
+                return True
+        return False
+
+    def idle(self) -> bool:
+        """Whether nothing is asked on this connection now. One that has sent part of a head counts as idle, too."""
+        return not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The client has asked nothing for long. It may still be reading its answer, and has time while it does."""
+        waiting = self.transport.get_write_buffer_size()
+        if waiting == 0:
+            super().timeout_keep_alive_handler()
+        elif 0 <= self.unread <= waiting:
+            self.transport.abort()
+        else:
+            self.unread = waiting
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come; a head that is not complete with them is counted and timed."""

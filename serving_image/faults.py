@@ -17,6 +17,16 @@ class BadRequestError(RequestError):
     status = 400
 
 
+class UnauthorizedError(RequestError):
+    """The client sent no token, or a wrong one."""
+
+    status = 401
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """How to authenticate (RFC 6750, section 3)."""
+        return [(b"www-authenticate", b"Bearer")]
+
+
 class NotFoundError(RequestError):
     """No such model, version or path."""
 
@@ -51,7 +61,7 @@ class TooLargeError(RequestError):
 
 
 class WrongEncodingError(RequestError):
-    """The body is compressed, which we do not read."""
+    """The body is compressed in a way that we do not read."""
 
     status = 415
 
@@ -75,6 +85,10 @@ class TimedOutError(RequestError):
     """No answer within the request time-out."""
 
     status = 504
+
+
+class StartError(Exception):
+    """A setting that keeps the server from starting; one line for a person."""
 
 
 class LoadError(Exception):

@@ -46,9 +46,13 @@ class Entry:
 class Repository:
     """What was found in the folder when the server started."""
 
-    def __init__(self, folder: Path) -> None:
-        """Look for models in `folder`; hidden folders and those without a version are passed over."""
+    def __init__(self, folder: Path, versions: str = "all") -> None:
+        """Look for models in `folder`; hidden folders and those without a version are passed over.
+
+        `versions` is latest, all, or a list of numbers such as 1,3, of which every model has to have one.
+        """
         self.folder = folder
+        self.picked = versions
         self.fault = ""
         self.models: dict[str, dict[str, Entry]] = {}
         try:
@@ -65,10 +69,19 @@ class Repository:
                 continue
             found = [path for path in model.iterdir() if VERSION.fullmatch(path.name) and path.is_dir()]
             if found:
-                self.models[model.name] = {
-                    path.name: Entry(model.name, path.name, path)
-                    for path in sorted(found, key=lambda path: int(path.name))
-                }
+                paths = self.pick(model.name, sorted(found, key=lambda path: int(path.name)))
+                self.models[model.name] = {path.name: Entry(model.name, path.name, path) for path in paths}
+
+    def pick(self, name: str, found: list[Path]) -> list[Path]:
+        """Those of the versions `found`, in rising order, that are to be served. A model without any is our fault."""
+        if self.picked in ("all", "latest"):
+            return found if self.picked == "all" else found[-1:]
+        wanted = self.picked.split(",")
+        paths = [path for path in found if path.name in wanted]
+        if not paths:
+            there = ", ".join(path.name for path in found)
+            self.fault = f"model {quoted(name)} has no version {self.picked.replace(',', ' or ')}; there are {there}"
+        return paths
 
     def entries(self) -> list[Entry]:
         """Every version of every model."""
@@ -81,11 +94,15 @@ class Repository:
         return list(self.models[name])
 
     def entry(self, name: str, version: str | None = None) -> Entry:
-        """A version of a model, the latest where none is named. Raises NotFoundError."""
+        """A version of a model; where none is named the latest that could be loaded. Raises NotFoundError."""
         versions = self.versions(name)
-        found = self.models[name].get(versions[-1] if version is None else version)
+        entries = self.models[name]
+        if version is None and versions:
+            loaded = (at for at in reversed(versions) if entries[at].loaded is not None)
+            version = next(loaded, versions[-1])
+        found = entries.get(version or "")
         if found is None:
             raise NotFoundError(
-                f"no version {quoted(version or '')} of model {quoted(name)}; there are {', '.join(versions)}"
+                f"no version {quoted(version or '')} of model {quoted(name)}; there are {', '.join(versions) or 'none'}"
             )
         return found

@@ -6,13 +6,17 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from serving_image.app import App
-from serving_image.connection import Connection
+from serving_image.auth import Token
+from serving_image.connection import Connection, connection_limit
 from serving_image.dataplane import DataPlane
+from serving_image.faults import StartError, one_line
 from serving_image.logs import event
 from serving_image.settings import Settings
 
@@ -27,12 +31,14 @@ class Server(uvicorn.Server):
     """On SIGTERM: not ready at once, answer for the drain period, finish what was begun. On SIGINT: no drain period."""
 
     def __init__(self, dataplane: DataPlane) -> None:
-        """The application is made here; loading is started by `run`."""
+        """The application is made here; loading is started by `run_on`. Raises StartError."""
         settings = dataplane.settings
         super().__init__(
             uvicorn.Config(
-                App(dataplane),
-                http=Connection,
+                App(dataplane, token(settings.token_file)),
+                http=partial(Connection, limit=connection_limit(settings.max_connections)),  # type: ignore[arg-type]  # a class that is called
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -46,6 +52,12 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(settings.timeout) + 1,
             )
         )
+        try:
+            self.config.load()
+        except OSError as error:  # that of ssl is one
+            raise StartError(
+                f"--tls-cert {settings.tls_cert} and --tls-key {settings.tls_key} cannot be used: {one_line(error)}"
+            ) from None
         self.dataplane = dataplane
         self.drain_until: float | None = None
 
@@ -75,6 +87,14 @@ class Server(uvicorn.Server):
             await asyncio.gather(loading, return_exceptions=True)
 
 
+def token(path: Path | None) -> Token:
+    """The token that clients must send. Raises StartError."""
+    try:
+        return Token(path)
+    except (OSError, ValueError) as error:
+        raise StartError(f"--token-file cannot be used: {one_line(error)}") from None
+
+
 def listen(settings: Settings) -> socket.socket:
     """The listening socket. Raises OSError where the address is taken or not ours."""
     family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -86,7 +106,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def serve(dataplane: DataPlane) -> bool:
-    """Serve until a signal ends it; whether every thread ended too. Raises OSError where we cannot listen."""
+    """Serve until a signal ends it; whether all threads ended. Raises StartError; OSError where we cannot listen."""
     listener = listen(dataplane.settings)
     host, port = listener.getsockname()[:2]
     sys.setswitchinterval(SWITCH_INTERVAL_S)

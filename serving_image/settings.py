@@ -2,15 +2,14 @@
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving_image import __version__
-from serving_image.logs import LEVELS
+from serving_image.options import OPTIONS
 
-MIB = 1 << 20
-ACCESS_LEVELS = ("all", "errors", "off")
+KIB, MIB = 1 << 10, 1 << 20
 
 DESCRIPTION = """\
 Serve the models of a folder with the Open Inference Protocol (REST), on the CPU with OpenVINO.
@@ -36,7 +35,10 @@ On SIGTERM the server says it is not ready, goes on answering for --drain-second
 
 @dataclass(frozen=True)
 class Settings:
-    """One run of the server. Times are in seconds, sizes in bytes."""
+    """One run of the server. Times are in seconds, sizes in bytes.
+
+    `access_log` is the share of requests without a fault that are logged; None: not even faults are.
+    """
 
     models: Path
     host: str
@@ -46,67 +48,17 @@ class Settings:
     queue: int
     max_body: int
     max_json: int
-    access_log: str
+    access_log: float | None
     log_level: str
     cache: Path | None
     digest: str
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option, and the environment variable NEAREDGE_<NAME> that stands for it."""
-
-    name: str
-    default: str
-    help: str
-    read: Callable[[str], object]
-
-    @property
-    def variable(self) -> str:
-        """The name of the environment variable."""
-        return "NEAREDGE_" + self.name.upper().replace("-", "_")
-
-
-def number(low: float, high: float, kind: type[int] | type[float] = float) -> Callable[[str], object]:
-    """A reader of numbers from `low` to `high`."""
-
-    def read(text: str) -> object:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = kind(low - 1)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
-        return value
-
-    return read
-
-
-def one_of(choices: Sequence[str]) -> Callable[[str], object]:
-    """A reader of one of `choices`."""
-
-    def read(text: str) -> object:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
-        return text
-
-    return read
-
-
-OPTIONS = (
-    Option("models", "/models", "folder that holds the models", Path),
-    Option("host", "127.0.0.1", "address to listen on; the image sets 0.0.0.0, all of the pod's", str),
-    Option("port", "8080", "port to listen on; 0 takes a free one, which the log names", number(0, 65535, int)),
-    Option("drain-seconds", "5", "how long to go on answering after SIGTERM", number(0, 3600)),
-    Option("request-timeout-seconds", "30", "longest time for one request, waiting included", number(0.001, 3600)),
-    Option("queue", "32", "requests that may wait for each model; more are told 503", number(0, 100000, int)),
-    Option("max-body-mib", "64", "largest body of a request", number(0.001, 2047)),
-    Option(
-        "max-json-mib", "16", "largest JSON part of a body; it takes many times its size in memory", number(0.001, 2047)
-    ),
-    Option("access-log", "errors", f"requests to log: {', '.join(ACCESS_LEVELS)}", one_of(ACCESS_LEVELS)),
-    Option("log-level", "info", f"least level to log: {', '.join(LEVELS)}", one_of(LEVELS)),
-)
+    versions: str = "all"
+    max_connections: int = 1000
+    gzip_min: int = 4 * KIB
+    refuse_nan: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    token_file: Path | None = None
 
 
 def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -128,7 +80,10 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the command line, the environment behind it. Exits with 2 and one line where they are wrong."""
-    given = parser(environment).parse_args(argv)
+    made = parser(environment)
+    given = made.parse_args(argv)
+    if (given.tls_cert is None) != (given.tls_key is None):
+        made.error("--tls-cert and --tls-key go together: give both or neither")
     cache = environment.get("NEAREDGE_CACHE_DIR", "")
     return Settings(
         models=given.models,
@@ -143,4 +98,11 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> S
         log_level=given.log_level,
         cache=Path(cache) if cache else None,
         digest=environment.get("NEAREDGE_IMAGE_DIGEST", ""),
+        versions=given.versions,
+        max_connections=given.max_connections,
+        gzip_min=int(given.gzip_min_kib * KIB),
+        refuse_nan=given.nan == "refuse",
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
+        token_file=given.token_file,
     )

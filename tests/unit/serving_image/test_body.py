@@ -39,7 +39,7 @@ def test_whole_bodies() -> None:
         ([piece(b"12345678901", more=False)], {}, TooLargeError),
         ([piece(b"1")], {}, SlowBodyError),
         ([], {}, SlowBodyError),
-        ([piece(b"1")], {b"content-encoding": b"gzip"}, WrongEncodingError),
+        ([piece(b"1")], {b"content-encoding": b"br"}, WrongEncodingError),
     ],
 )
 def test_refused_bodies(messages: list[dict], headers: dict[bytes, bytes], fault: type[RequestError]) -> None:

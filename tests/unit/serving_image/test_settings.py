@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving_image import settings
+from serving_image import options, settings
 
 
 def test_defaults() -> None:
@@ -12,7 +12,7 @@ def test_defaults() -> None:
     assert (found.models, found.host, found.port) == (Path("/models"), "127.0.0.1", 8080)
     assert (found.drain, found.timeout, found.queue) == (5.0, 30.0, 32)
     assert (found.max_body, found.max_json) == (64 << 20, 16 << 20)
-    assert (found.access_log, found.cache, found.digest) == ("errors", None, "")
+    assert (found.access_log, found.cache, found.digest) == (0.0, None, "")
 
 
 def test_options_go_before_the_environment_and_that_before_defaults() -> None:
@@ -54,7 +54,7 @@ def test_the_help_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         settings.parse(["--help"], {})
     text = capsys.readouterr().out
-    for option in settings.OPTIONS:
+    for option in options.OPTIONS:
         assert f"--{option.name}" in text
         assert option.variable in text.replace("\n", "").replace(" ", "")
     assert "NEAREDGE_CACHE_DIR" in text and "curl" in text and "SIGTERM" in text
