@@ -96,17 +96,19 @@ class Followed:
         return found
 
 
-def prepare(description: Description, f32: Path, calibration: Samples) -> Control | None:
+def prepare(description: Description, f32: Path, calibration: Samples, max_drop: float | None = None) -> Control | None:
     """The control for a model: model.yaml's metric, else agreement with the f32 IR's decisions, else None.
 
-    A metric of the user's own is of all rows and tells nothing of a single one, so decisions are held then.
+    A metric of the user's own is of all rows and tells nothing of a single one, so decisions are held then; also where
+    the samples are made up. `max_drop` is what may be lost; None: what model.yaml says, else what the gate allows.
     Raises GateError where the f32 IR does no better on the calibration rows than chance: noise, or wrong labels.
     """
     total = len(calibration.feeds)
     places = [int(at) for at in np.linspace(0, total - 1, min(total, MOST_SAMPLES))]
     runner = Runner(f32, execution.properties(F32))
-    if description.metric is None or description.metric.own:
-        return agreement(description, runner, calibration, places)
+    wished = description.quantization.max_drop if max_drop is None else max_drop
+    if description.metric is None or description.metric.own or description.metric.detection or calibration.synthetic:
+        return agreement(description, runner, calibration, places, wished)
     metric = description.metric
     output = metric.output or description.outputs[0].name
     reference, labels = Score(metric.name), []
@@ -121,10 +123,13 @@ def prepare(description: Description, f32: Path, calibration: Samples) -> Contro
     except GateError as error:
         raise GateError(f"calibration rows: {error}") from error
     probabilities = reference.probabilities() if reference.binary else None
-    return Control(calibration, places, labels, metric.name, output, metric.allowed_drop, probabilities)
+    allowed = metric.allowed_drop if wished is None else wished
+    return Control(calibration, places, labels, metric.name, output, allowed, probabilities)
 
 
-def agreement(description: Description, runner: Runner, calibration: Samples, places: list[int]) -> Control | None:
+def agreement(
+    description: Description, runner: Runner, calibration: Samples, places: list[int], wished: float | None = None
+) -> Control | None:
     """The control of a model without a metric: its own decisions are the labels. None where it decides nothing."""
     first = runner.predict(calibration.feeds[places[0]])
     for output in (one.name for one in description.outputs):
@@ -132,5 +137,6 @@ def agreement(description: Description, runner: Runner, calibration: Samples, pl
             axis = parity.class_axis(first[output].shape)
             labels: list[Array] = [runner.predict(calibration.feeds[at])[output].argmax(axis) for at in places]
             allowed = 1 - thresholds.of(description, "int8-accuracy-aware").min_top1_agreement
-            return Control(calibration, places, labels, "accuracy", output, allowed, None)
+            given = allowed if wished is None else wished
+            return Control(calibration, places, labels, "accuracy", output, given, None)
     return None

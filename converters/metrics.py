@@ -4,6 +4,7 @@ Formulas are scikit-learn's: accuracy_score, f1_score(average="macro"), mean_abs
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ class Score:
         self.answers: list[NDArray[np.float64]] = []
         self.labels: list[NDArray[np.float64]] = []
         self.binary = False
+
+    def take(self, answers: Mapping[str, Array], output: str, labels: Array) -> None:
+        """Take one request's answers, of which `output` is judged, and its rows' labels."""
+        self.add(answers[output], labels)
 
     def add(self, output: Array, labels: Array) -> None:
         """Take one request's output and its rows' labels. Raises InputError where they cannot be compared."""
@@ -54,6 +59,23 @@ class Score:
     def value(self, probabilities: bool | None = None) -> float:
         """The metric; `probabilities` as the source's answers told, so that both are judged alike."""
         return FORMULAS[self.metric](*self.gathered(probabilities))
+
+    def beside(self) -> str:
+        """What knows nothing of the rows and does as well as these answers; empty where nothing does.
+
+        Classes: the share that agrees by chance, given how often each class is answered and labelled (Cohen's kappa
+        uses the same), and two standard deviations. Values: the error of always answering the labels' median or mean.
+        """
+        answers, labels = self.gathered()
+        if labels.size < ENOUGH_ROWS or np.unique(labels).size < 2:
+            return ""
+        if self.metric in ("accuracy", "f1"):
+            chance = sum(float((answers == one).mean() * (labels == one).mean()) for one in np.unique(labels))
+            doubtful = accuracy(answers, labels) <= chance + 2 * math.sqrt(chance * (1 - chance) / labels.size)
+            return f"chance ({chance:.3g} of the rows would agree)" if doubtful else ""
+        middle = np.median(labels) if self.metric == "mae" else labels.mean()
+        chance = FORMULAS[self.metric](np.full_like(labels, middle), labels)
+        return f"always answering {middle:.4g} ({chance:.4g})" if self.value() >= chance else ""
 
 
 def decide(output: Array, labels: Array) -> tuple[bool, NDArray[np.float64]]:
@@ -112,13 +134,13 @@ def drop(rises: bool, before: float, after: float) -> float:
     return before - after if rises else after - before
 
 
-def gate_drop(metric: str, rises: bool, before: float, after: float, allowed: float) -> None:
-    """Raise GateError where more of the metric is lost than allowed."""
+def gate_drop(metric: str, rises: bool, before: float, after: float, allowed: float, unsure: str = "") -> None:
+    """Raise GateError where more of the metric is lost than allowed; `unsure` says how far the rows can tell."""
     lost = drop(rises, before, after)
     if not lost <= allowed + 1e-9:
         raise GateError(
-            f"{metric} went from {before:.4g} to {after:.4g}: a drop of {lost:.4g}, more than the allowed {allowed:g}; "
-            "choose another precision or raise metric.allowed_drop"
+            f"{metric} went from {before:.4g} to {after:.4g}: a drop of {lost:.4g}, more than the allowed "
+            f"{allowed:g}{unsure}; choose another precision or raise metric.allowed_drop"
         )
 
 
@@ -137,27 +159,11 @@ def gate_expected(score: Score, expected: float | None, allowed: float) -> None:
 def gate_doubt(score: Score) -> None:
     """Raise GateError where the source itself does no better than answers that know nothing of the rows.
 
-    A drop between two such figures proves nothing; labels shifted by a row or a class look like this. Classes: the
-    share that agrees by chance, given how often each class is answered and labelled (Cohen's kappa uses the same),
-    and two standard deviations. Values: the error of always answering the labels' median or mean.
+    A drop between two such figures proves nothing; labels shifted by a row or a class look like this.
     """
-    if score.metric not in FORMULAS:  # what a user's own metric gives by chance is not known
-        return
-    answers, labels = score.gathered()
-    if labels.size < ENOUGH_ROWS or np.unique(labels).size < 2:
-        return
-    value = score.value()
-    if score.metric in ("accuracy", "f1"):
-        chance = sum(float((answers == one).mean() * (labels == one).mean()) for one in np.unique(labels))
-        doubtful = accuracy(answers, labels) <= chance + 2 * math.sqrt(chance * (1 - chance) / labels.size)
-        beside = f"chance ({chance:.3g} of the rows would agree)"
-    else:
-        middle = np.median(labels) if score.metric == "mae" else labels.mean()
-        chance = FORMULAS[score.metric](np.full_like(labels, middle), labels)
-        doubtful = value >= chance
-        beside = f"always answering {middle:.4g} ({chance:.4g})"
-    if doubtful:
+    beside = score.beside()
+    if beside:
         raise GateError(
-            f"the source's own {score.metric} is {value:.4g}, no better than {beside}: labels, their order or the "
-            "preprocessing do not fit the model; correct model.yaml or the data"
+            f"the source's own {score.metric} is {score.value():.4g}, no better than {beside}: labels, their order or "
+            "the preprocessing do not fit the model; correct model.yaml or the data"
         )

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from converters.arrays import Array
+from converters.box_metric import BoxScore
 from converters.metrics import Score
 from converters.own_code import OwnCode
 from nearedge.errors import InputError
@@ -38,9 +39,15 @@ class OwnScore(Score):
             raise InputError(f"{KEY} {self.metric}: gave {str(found)[:80]!r}; it has to give one finite number")
         return value
 
+    def beside(self) -> str:
+        """What it gives by chance is not known."""
+        return ""
+
 
 def score_of(metric: Metric, code: OwnCode | None) -> Score:
     """An empty score for the metric of model.yaml. Raises InputError for a metric of the user's own without `code`."""
+    if metric.detection is not None:
+        return BoxScore(metric.name, metric.detection)
     if not metric.own:
         return Score(metric.name)
     if code is None:

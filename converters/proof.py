@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from converters import metrics, own_metric, parity
+from converters import confidence, metrics, own_metric, parity
 from converters.arrays import Array
 from converters.metrics import Score
 from converters.own_code import OwnCode
@@ -52,7 +52,8 @@ class Proof:
             metrics.gate_doubt(self.source)
             metrics.gate_expected(self.source, self.expected, self.metric.allowed_drop)
             kind, found = self.source, self.metric
-            metrics.gate_drop(kind.metric, kind.rises, found.source, found.converted, found.allowed_drop)
+            unsure = f" ({confidence.words(found)})" if found.certain() is False else ""
+            metrics.gate_drop(kind.metric, kind.rises, found.source, found.converted, found.allowed_drop, unsure)
 
 
 def compare(
@@ -115,13 +116,14 @@ class Scores:
 
     def add(self, left: Mapping[str, Array], right: Mapping[str, Array], labels: Array) -> None:
         """Take one request's answers."""
-        self.source.add(left[self.output], labels)
-        self.converted.add(right[self.output], labels)
+        self.source.take(left, self.output, labels)
+        self.converted.take(right, self.output, labels)
 
     def result(self, rows: int) -> MetricResult:
         """Both figures and the drop."""
         probabilities = self.source.probabilities() if self.source.binary else None
         before, after = self.source.value(probabilities), self.converted.value(probabilities)
+        low, high = self.interval(rows, probabilities) or (None, None)
         return MetricResult(
             name=self.source.metric,
             own=isinstance(self.source, own_metric.OwnScore),
@@ -130,4 +132,14 @@ class Scores:
             drop=metrics.drop(self.source.rises, before, after),
             allowed_drop=self.allowed,
             rows=rows,
+            drop_low=low,
+            drop_high=high,
         )
+
+    def interval(self, rows: int, probabilities: bool | None) -> tuple[float, float] | None:
+        """The 95 % interval of the drop, where one is known."""
+        name = self.source.metric
+        if name not in confidence.WEIGHTED:
+            return None
+        before, after = self.source.gathered(probabilities), self.converted.gathered(probabilities)
+        return confidence.interval(name, self.source.rises, before, after, rows)

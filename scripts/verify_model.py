@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters import (
+    confidence,
     execution,
     golden,
     instruction_set,
@@ -98,7 +99,8 @@ def run(root: Path, stage: str) -> Outcome:
     work = workspace.read(root)
     subject = subject_of(work, stage)
     evaluation = samples.evaluation(work.description, work.folder)
-    source = sources.load_source(work.model, work.source.format, work.description, threads=work.threads)
+    code = work.code()
+    source = sources.load_source(work.model, work.source.format, work.description, threads=work.threads, code=code)
     runner = execution.Runner(subject.xml, execution.properties(subject.runtime, work.threads))
     found = proof.compare(
         work.description,
@@ -106,6 +108,7 @@ def run(root: Path, stage: str) -> Outcome:
         lambda feed: source.predict(preprocessing.preprocess(work.description, feed)),
         runner.predict,
         f"{stage}: samples compared",
+        code,
     )
     tell(found, subject.precision, source.framework, evaluation)
     limits = thresholds.of(work.description, subject.precision)
@@ -137,10 +140,13 @@ def tell(found: Proof, precision: Precision, framework: str, evaluation: samples
             f"magnitude; cosine {one.cosine:.6f}{told}"
         )
     if found.metric:
+        sure = confidence.words(found.metric)
         say(
             f"{found.metric.name} {found.metric.source:.4f} in {framework}, {found.metric.converted:.4f} as converted: "
             f"drop {share(found.metric.drop)}, allowed {found.metric.allowed_drop:g}"
         )
+        if sure:
+            say(f"warning: {found.metric.name}: {sure}" if found.metric.certain() is False else sure)
 
 
 def write_golden(work: Work, subject: Subject, found: Proof, runner: execution.Runner) -> None:
