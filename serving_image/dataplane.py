@@ -1,6 +1,7 @@
 """What the protocol means: metadata, readiness and inference. REST translates to it, as gRPC can."""
 
 import logging
+import time
 from typing import Any
 
 from serving_image import __version__, loader, process, self_test
@@ -11,7 +12,7 @@ from serving_image.model import Model
 from serving_image.repository import Entry, Loaded, Repository
 from serving_image.settings import Settings
 from serving_image.telemetry import Telemetry
-from serving_image.tensors import Array, Spec, Tensor, quoted
+from serving_image.tensors import Array, Spec, Tensor, check_finite, quoted
 
 EXTENSIONS = ["binary_tensor_data"]
 PLATFORM = "openvino"
@@ -130,19 +131,24 @@ class DataPlane:
             raise UnavailableError(f"{entry.title}: {entry.reason}", retry_after=2)
         return entry.loaded
 
-    async def infer(self, request: InferenceRequest) -> InferenceResponse:
-        """One inference. Raises NotFoundError, BadRequestError, UnavailableError, TimedOutError."""
+    async def infer(self, request: InferenceRequest, timeout: float | None = None) -> InferenceResponse:
+        """One inference; `timeout` is what is left of the client's time in seconds, the setting where it is None.
+
+        Raises NotFoundError, BadRequestError, UnavailableError, TimedOutError.
+        """
         entry = self.repository.entry(request.model, request.version)
         if entry.state != "ready":
             raise UnavailableError(f"{entry.title}: {entry.reason}", retry_after=2)
         loaded = self.loaded(entry)
         model = loaded.model
-        arrays = matched(model, request.tensors)
+        arrays = matched(model, request.tensors, refuse_nan=self.settings.refuse_nan)
         wanted = chosen(model, request.outputs)
         labels = (entry.name, entry.version)
         self.telemetry.in_flight.add(1, *labels)
         try:
-            outputs, seconds = await loaded.pool.run(arrays, self.settings.timeout)
+            start = time.perf_counter()
+            outputs, seconds = await loaded.run(arrays, self.settings.timeout if timeout is None else timeout)
+            waited = time.perf_counter() - start - seconds
         except RequestError:
             raise
         except RuntimeError as error:
@@ -150,6 +156,9 @@ class DataPlane:
         finally:
             self.telemetry.in_flight.add(-1, *labels)
         self.telemetry.compute_seconds.observe(seconds, *labels)
+        self.telemetry.queue_seconds.observe(max(0.0, waited), *labels)
+        if loaded.batcher is None:
+            self.telemetry.batch_rows.observe(arrays[0].shape[0] if arrays and arrays[0].ndim else 1, *labels)
         tensors = [Tensor(model.outputs[at].name, model.outputs[at].datatype, outputs[at]) for at in wanted]
         return InferenceResponse(entry.name, entry.version, request.id, tensors)
 
@@ -166,10 +175,10 @@ def described(spec: Spec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 
-def matched(model: Model, tensors: list[Tensor]) -> list[Array]:
+def matched(model: Model, tensors: list[Tensor], *, refuse_nan: bool = False) -> list[Array]:
     """The arrays of a request in the model's order.
 
-    Raises BadRequestError where one is missing, given twice, unknown or unfit.
+    Raises BadRequestError where one is missing, given twice, unknown or unfit, or with `refuse_nan` not finite.
     """
     given = {tensor.name: tensor for tensor in tensors}
     expected = ", ".join(quoted(spec.name) for spec in model.inputs)
@@ -181,6 +190,8 @@ def matched(model: Model, tensors: list[Tensor]) -> list[Array]:
         if spec.name not in given:
             raise BadRequestError(f"input {quoted(spec.name)}: missing; the model expects {expected}")
         spec.check(given[spec.name])
+        if refuse_nan:
+            check_finite(given[spec.name])
         arrays.append(given[spec.name].array)
     if len(given) != len(arrays):
         unknown = next(name for name in given if name not in {spec.name for spec in model.inputs})

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from serving_image import instruction_set, limits, self_test
+from serving_image import batching, instruction_set, limits, self_test
 from serving_image.faults import LoadError, one_line
 from serving_image.logs import event
 from serving_image.model import Model, load
@@ -46,11 +46,38 @@ async def load_entry(
         describe(entry, model, seconds, telemetry)
         entry.loaded = Loaded(model, Pool(model.slots, settings.queue))
         judge(entry, await self_test.run(model, entry.folder, entry.loaded.pool), telemetry)
+        await begin_batching(entry, entry.loaded, telemetry)
     except LoadError as fault:
         fail(entry, fault.kind, str(fault), telemetry)
     except Exception as error:  # any model at fault must leave the others served
         event(logging.ERROR, "loading failed", model=entry.name, version=entry.version, error=one_line(error))
         fail(entry, "unexpected", f"{type(error).__name__}: {one_line(error)}", telemetry)
+
+
+async def begin_batching(entry: Entry, loaded: Loaded, telemetry: Telemetry) -> None:
+    """Gather requests where the record asks for it, the model's shapes allow it, and golden samples hold together."""
+    labels = (entry.name, entry.version)
+    telemetry.max_batch.set(1, *labels)
+    runtime = loaded.model.record.runtime if loaded.model.record else None
+    if runtime is None or runtime.max_batch <= 1 or entry.state != "ready":
+        return
+    reason = batching.obstacle(loaded.model)
+    rows = 1 if reason else batching.most_rows(loaded.model, runtime.max_batch)
+    if not reason:
+        try:
+            result = await self_test.gathered(loaded.model, entry.folder, loaded.pool, rows)
+            reason = result.reason if result is not None and not result.passed else ""
+        except LoadError as fault:
+            reason = str(fault)
+    if reason:
+        event(logging.WARNING, f"requests are not batched: {reason}", model=entry.name, version=entry.version)
+        return
+
+    def observe(count: int) -> None:
+        telemetry.batch_rows.observe(count, *labels)
+
+    telemetry.max_batch.set(rows, *labels)
+    loaded.batcher = batching.Batcher(loaded.pool, rows, runtime.max_wait_ms / 1000, observe)
 
 
 def describe(entry: Entry, model: Model, seconds: float, telemetry: Telemetry) -> None:

@@ -4,9 +4,12 @@ https://prometheus.io/docs/instrumenting/exposition_formats/. Used from the even
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper bounds of batch sizes."""
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds: 1 ms to 10 s."""
 
@@ -48,17 +51,20 @@ class Histogram(Metric):
 
     kind = "histogram"
 
-    def __init__(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> None:
-        """As for `Metric`; buckets are BUCKETS."""
+    def __init__(
+        self, name: str, help_text: str, labels: tuple[str, ...] = (), bounds: Sequence[float] = BUCKETS
+    ) -> None:
+        """As for `Metric`; `bounds` are the upper bounds of the buckets, rising, without infinity."""
         super().__init__(name, help_text, labels)
+        self.bounds = bounds
         self.counts: dict[tuple[str, ...], list[int]] = {}
 
     def observe(self, value: float, *labels: str) -> None:
         """Count one observation."""
         counts = self.counts.get(labels)
         if counts is None:
-            counts = self.counts[labels] = [0] * (len(BUCKETS) + 1)
-        counts[bisect_left(BUCKETS, value)] += 1
+            counts = self.counts[labels] = [0] * (len(self.bounds) + 1)
+        counts[bisect_left(self.bounds, value)] += 1
         self.add(value, *labels)
 
     def samples(self) -> Iterator[str]:
@@ -66,7 +72,7 @@ class Histogram(Metric):
         for values, counts in self.counts.items():
             pairs = list(zip(self.labels, values, strict=True))
             total = 0
-            for bound, count in zip((*map(str, BUCKETS), "+Inf"), counts, strict=True):
+            for bound, count in zip((*map(str, self.bounds), "+Inf"), counts, strict=True):
                 total += count
                 yield sample(f"{self.name}_bucket", [*pairs, ("le", bound)], total)
             yield sample(f"{self.name}_sum", pairs, self.values[values])

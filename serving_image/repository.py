@@ -1,15 +1,17 @@
 """The models of a folder, MODELS/<name>/<version>/, and how far each of them is."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from serving_image.batching import Batcher
 from serving_image.faults import NotFoundError
 from serving_image.model import Model
-from serving_image.pool import Pool
+from serving_image.pool import Answer, Pool
 from serving_image.self_test import Result
-from serving_image.tensors import quoted
+from serving_image.tensors import Array, quoted
 
 VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
@@ -22,6 +24,11 @@ class Loaded:
 
     model: Model
     pool: Pool
+    batcher: Batcher | None = None
+
+    async def run(self, arrays: Sequence[Array], timeout: float) -> Answer:
+        """The answer of one request, batched where the record asks for it. Raises what the pool raises."""
+        return await (self.batcher or self.pool).run(arrays, timeout)
 
 
 @dataclass

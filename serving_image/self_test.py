@@ -116,6 +116,33 @@ async def answer(model: Model, pool: Pool, inputs: dict[str, Array], at: int) ->
     }
 
 
+async def gathered(model: Model, folder: Path, pool: Pool, limit: int) -> Result | None:
+    """The self-test with at most `limit` rows of the samples in one inference: whether rows keep to themselves.
+
+    None where there are no samples, or not two that fit together. Raises LoadError as `run` does.
+    """
+    golden = model.record.golden if model.record else None
+    if golden is None:
+        return None
+    machine = instruction_set.detect()
+    found = arrays(folder, golden)
+    inputs = rows(found, "input", [spec.name for spec in model.inputs], golden.count)
+    expected = rows(found, "output", [tolerance.output for tolerance in golden.tolerances], golden.count)
+    size = next(iter(inputs.values())).shape[1]
+    count = min(golden.count, limit // size)
+    if count < 2:
+        return None
+    together = {name: array[:count].reshape(1, -1, *array.shape[2:]) for name, array in inputs.items()}
+    made = await answer(model, pool, together, 0)
+    results = []
+    for tolerance in golden.tolerances:
+        wanted = expected[tolerance.output][:count]
+        pieces = np.split(made[tolerance.output], count) if len(made[tolerance.output]) == count * size else []
+        got = list(pieces) or [np.empty(0)] * count
+        results.append(compare_output(tolerance, wanted, got, same=machine == golden.instruction_set))
+    return summary(results, golden, machine)
+
+
 def compare_output(tolerance: Tolerance, expected: Array, answers: list[Array], *, same: bool) -> OutputResult:
     """Compare one output of every sample; `same`: on the golden instruction set, where `close` must hold too."""
     held = 0

@@ -1,7 +1,7 @@
 """The metrics of the server, by name, and where they are set."""
 
 from serving_image import process
-from serving_image.metrics import Counter, Histogram, Metric, render
+from serving_image.metrics import ROWS, Counter, Histogram, Metric, render
 
 MODEL = ("model", "version")
 
@@ -20,6 +20,17 @@ class Telemetry:
         )
         self.compute_seconds = Histogram(
             "nearedge_compute_duration_seconds", "Time that OpenVINO computed for a request.", MODEL
+        )
+        self.queue_seconds = Histogram(
+            "nearedge_queue_duration_seconds",
+            "Time that a request waited to be computed: for a free inference request, and for others in its batch.",
+            MODEL,
+        )
+        self.batch_rows = Histogram(
+            "nearedge_batch_size", "Rows (axis 0 of the first input) of each inference.", MODEL, ROWS
+        )
+        self.max_batch = Metric(
+            "nearedge_model_max_batch", "Rows that may be gathered into one inference; 1: none are.", MODEL
         )
         self.in_flight = Metric("nearedge_requests_in_flight", "Inference requests waiting or computed now.", MODEL)
         self.load_seconds = Metric("nearedge_model_load_seconds", "Time to check, read and compile the model.", MODEL)

@@ -141,6 +141,15 @@ def quoted(text: str, limit: int = 80) -> str:
     return repr(text if len(text) <= limit else text[:limit] + "…")
 
 
+def check_finite(tensor: Tensor) -> None:
+    """Raise BadRequestError where a tensor of floats holds NaN or infinity; say where the first one is."""
+    values = numbers(tensor)
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    at = np.argwhere(~np.isfinite(values))[0].tolist()
+    raise BadRequestError(f"input {quoted(tensor.name)}: holds NaN or infinity at {at}, which this server refuses")
+
+
 def bf16_bits(array: Array) -> Array:
     """Bits of bfloat16, rounded to nearest even as OpenVINO rounds, from floats of any shape; NaN stays NaN."""
     bits = np.ascontiguousarray(array, dtype="<f4").view("<u4")
