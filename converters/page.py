@@ -16,7 +16,10 @@ class Headline:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the columns after the first `text_columns` hold figures. `marked` rows are the chosen ones."""
+    """Rows of text; the columns after the first `text_columns` hold figures. `marked` rows are the chosen ones.
+
+    `folded`: shown on demand, where the page can do that.
+    """
 
     title: str
     note: str
@@ -24,6 +27,7 @@ class Table:
     rows: list[list[str]]
     text_columns: int
     marked: list[int] = field(default_factory=list)
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,32 @@ class Bars:
     title: str
     note: str
     bars: list[Bar]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the values of one thing are spread: `counts[i]` of them are from `edges[i]` up to `edges[i + 1]`."""
+
+    name: str
+    label: str
+    edges: list[float]
+    counts: list[int]
+    median: float
+    p99: float
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Spreads in milliseconds below each other on one logarithmic scale.
+
+    Pages without pictures leave it out: a table beside it holds medians and percentiles.
+    """
+
+    title: str
+    note: str
+    x_label: str
+    series: list[Spread]
 
 
 @dataclass(frozen=True)
@@ -74,7 +104,7 @@ class Scatter:
     limit_label: str
 
 
-Block = Table | Bars | Scatter
+Block = Table | Bars | Histogram | Scatter
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """The report page as Markdown."""
 
+import html
 from collections.abc import Sequence
 
-from converters.page import Bars, Page, Scatter, Table
-
-BAR_CELLS = 30
+from converters.page import Page, Table
 
 
 def render(page: Page) -> str:
@@ -14,10 +13,13 @@ def render(page: Page) -> str:
         lines += [escaped(page.lead), ""]
     lines += [f"- **{one.name}: {escaped(one.value)}** ({escaped(one.meaning)})" for one in page.headlines]
     for block in page.blocks:
-        if isinstance(block, Scatter):
-            continue  # the table before it holds its figures
-        lines += ["", f"## {escaped(block.title)}", "", escaped(block.note), ""]
-        lines += bars(block) if isinstance(block, Bars) else table(block)
+        if not isinstance(block, Table):
+            continue  # a table beside it holds its figures
+        body = [escaped(block.note), "", *table(block)]
+        if block.folded:
+            lines += ["", f"<details><summary>{html.escape(block.title)}</summary>", "", *body, "", "</details>"]
+        else:
+            lines += ["", f"## {escaped(block.title)}", "", *body]
     return "\n".join(lines) + "\n"
 
 
@@ -29,17 +31,6 @@ def table(block: Table) -> list[str]:
         cells = [escaped(value) for value in values]
         lines.append(row([f"**{cells[0]}**", *cells[1:]] if number in block.marked else cells))
     return lines
-
-
-def bars(block: Bars) -> list[str]:
-    """Bars of text."""
-    longest = max((one.value for one in block.bars), default=0.0) or 1.0
-    width = max((len(one.name) for one in block.bars), default=0)
-    lines = ["```text"]
-    for one in block.bars:
-        cells = max(1, round(BAR_CELLS * one.value / longest))
-        lines.append(f"{one.name:{width}}  {'#' * cells:{BAR_CELLS}}  {one.label}")
-    return [*lines, "```"]
 
 
 def row(cells: Sequence[str]) -> str:

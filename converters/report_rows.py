@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-from converters.quantities import megabytes, milliseconds, share
-from nearedge.release.sections import Candidate, OutputParity, Timing
+from converters.quantities import counted, megabytes, milliseconds, share
+from nearedge.release.sections import Candidate, OutputParity, Ratio, RuntimeConfiguration, Timing, Trial
 
 NOT_MEASURED = "—"
-NAMES = {"source": "Source", "f32": "f32 IR", "deployed": "Deployed IR"}
+NAMES = {"source": "Source", "onnxruntime": "ONNX Runtime", "f32": "f32 IR", "deployed": "Deployed IR"}
 
 
 def parity_row(one: OutputParity) -> list[str]:
@@ -34,7 +34,32 @@ def candidate_row(one: Candidate, front: Collection[str]) -> list[str]:
 def timing_row(one: Timing) -> list[str]:
     """One thing's figures."""
     times = [milliseconds(value) for value in (one.p50_ms, one.p90_ms, one.p99_ms, one.max_ms)]
-    return [NAMES[one.name], one.detail, *times, f"{one.throughput_per_s:,.0f}", str(one.repeats), f"{one.spread:.0%}"]
+    faster = NOT_MEASURED if one.faster is None else interval(one.faster)
+    rest = [f"{one.throughput_per_s:,.0f}", faster, str(one.repeats), f"{one.spread:.0%}"]
+    return [NAMES[one.name], one.detail, *times, *rest]
+
+
+def trial_row(one: Trial) -> list[str]:
+    """One runtime configuration's figures."""
+    p99 = milliseconds(one.p99_ms)
+    if one.p99_low_ms is not None and one.p99_high_ms is not None:
+        p99 += f" ({milliseconds(one.p99_low_ms)} to {milliseconds(one.p99_high_ms)})"
+    rest = [str(one.clients), milliseconds(one.p50_ms), p99, f"{one.throughput_per_s:,.0f}"]
+    return [configuration(one.runtime), one.outcome, *rest]
+
+
+def configuration(runtime: RuntimeConfiguration) -> str:
+    """How the model is run, in one line."""
+    parts = [runtime.inference_precision, runtime.performance_hint, counted(runtime.streams, "stream")]
+    parts.append(counted(runtime.threads, "thread"))
+    if runtime.max_batch > 1:
+        parts.append(f"batches of up to {runtime.max_batch} within {runtime.max_wait_ms:g} ms")
+    return ", ".join(parts)
+
+
+def interval(ratio: Ratio) -> str:
+    """A ratio with its confidence interval."""
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def either(value: float | None, form: str) -> str:

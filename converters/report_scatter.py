@@ -32,7 +32,7 @@ def scatter(block: Scatter) -> str:
         parts.append(f'<text class="small" x="{LEFT + 6}" y="{down[1] - 4:.1f}">{escape(block.limit_label)}</text>')
     rows = labelled([y for _, _, y in places])
     parts += [point(one, x, y, row) for (one, x, y), row in zip(places, rows, strict=True)]
-    return f'<figure class="scatter">{"".join(parts)}</svg></figure>'
+    return f'<figure class="scatter" tabindex="0">{"".join(parts)}</svg></figure>'
 
 
 def point(one: Point, x: float, y: float, row: float) -> str:
