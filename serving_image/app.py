@@ -11,7 +11,7 @@ from serving_image.auth import OPEN_PATHS, Token
 from serving_image.body import Bodies, DisconnectedError, Headers, Message, Receive, Send
 from serving_image.dataplane import DataPlane
 from serving_image.faults import NotFoundError, RequestError, WrongMethodError
-from serving_image.logs import event
+from serving_image.logs import Sampled, event
 from serving_image.metrics import CONTENT_TYPE
 from serving_image.protocol_binary import HEADER_BYTES
 from serving_image.protocol_json import dumped
@@ -56,8 +56,7 @@ class App:
         self.telemetry = dataplane.telemetry
         self.bodies = Bodies(2 * self.settings.max_body, self.settings.timeout)
         self.token = token or Token(None)
-        self.log_share = self.settings.access_log
-        self.log_debt = 0.0
+        self.sampled = Sampled(self.settings.access_log)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises: what is not foreseen becomes 500 and a line in the log."""
@@ -86,7 +85,7 @@ class App:
         if request.infers:
             seconds = time.perf_counter() - request.start
             self.telemetry.answered(request.model, request.version, request.protocol, status, seconds)
-        if self.logged(status):
+        if self.sampled(fault=status >= 400):
             level = logging.INFO if status < 500 else logging.WARNING
             event(level, "request", status=status, **self.fields(request))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -102,16 +101,6 @@ class App:
             if small is not None:
                 return [*headers, (b"content-encoding", b"gzip")], small
         return headers, body
-
-    def logged(self, status: int) -> bool:
-        """Whether this answer is logged: faults, and each time the share of the others adds up to one."""
-        if self.log_share is None or status >= 400:
-            return self.log_share is not None
-        self.log_debt += self.log_share
-        if self.log_debt < 1:
-            return False
-        self.log_debt -= 1
-        return True
 
     def fields(self, request: Request) -> dict[str, Any]:
         """What the log says of a request; no header but its id, no body."""

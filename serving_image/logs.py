@@ -51,3 +51,22 @@ def event(level: int, message: str, **fields: object) -> None:
     """Write one line with `fields` as keys of their own."""
     if LOGGER.isEnabledFor(level):
         LOGGER.log(level, message, extra={"fields": fields})
+
+
+class Sampled:
+    """Which requests are logged: those at fault, and a share of the others; with None for the share not one."""
+
+    def __init__(self, share: float | None) -> None:
+        """`share` is from 0 to 1."""
+        self.share = share
+        self.debt = 0.0
+
+    def __call__(self, *, fault: bool) -> bool:
+        """Whether this one is: each time the shares of those without a fault add up to one."""
+        if self.share is None or fault:
+            return self.share is not None
+        self.debt += self.share
+        if self.debt < 1:
+            return False
+        self.debt -= 1
+        return True

@@ -56,8 +56,8 @@ class Telemetry:
         self.files = Metric("process_open_fds", "Open file descriptors.")
         self.started = Metric("process_start_time_seconds", "When the process began, since 1970.")
 
-    def answered(self, model: str, version: str, protocol: str, code: int, seconds: float) -> None:
-        """Count one inference request that was answered."""
+    def answered(self, model: str, version: str, protocol: str, code: int | str, seconds: float) -> None:
+        """Count one inference request that was answered; `code` is HTTP's status, or the name of gRPC's."""
         self.requests.add(1, model, version, protocol, str(code))
         self.request_seconds.observe(seconds, model, version, protocol)
 
