@@ -44,7 +44,10 @@ class Made:
 def refusal(precision: Precision, site: InstructionSet, here: InstructionSet, calibration: Samples | None) -> str:
     """Why a precision is no candidate; empty where it is one."""
     if precision in CALIBRATED and calibration is None:
-        return f"{precision} needs real samples to calibrate with; name data with calibration rows in model.yaml"
+        return (
+            f"{precision} needs real samples to calibrate with; name data with calibration rows in model.yaml "
+            "(allow-synthetic-calibration takes made-up ones)"
+        )
     if precision == "bf16" and not instruction_set.has_bf16(site):
         return f"bf16 needs a processor that computes in it; the site's profile has {site}"
     if precision == "bf16" and not instruction_set.has_bf16(here):

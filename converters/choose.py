@@ -28,6 +28,12 @@ class Choice:
     precision: Precision
     outcomes: dict[Precision, str]
 
+    def noting(self, note: str, precisions: Sequence[Precision]) -> "Choice":
+        """The same with `note` added to what is said about those of the precisions that there are."""
+        return Choice(
+            self.precision, {name: said + note * (name in precisions) for name, said in self.outcomes.items()}
+        )
+
 
 def gain(simpler: Measured, dearer: Measured) -> float:
     """How many times faster the dearer one is: the median of the ratios turn by turn.
@@ -36,6 +42,11 @@ def gain(simpler: Measured, dearer: Measured) -> float:
     """
     ratios = [np.percentile(one, QUIET) / np.percentile(other, QUIET) for one, other in pairs(simpler, dearer)]
     return float(np.median(ratios))
+
+
+def p99_ms(one: Measured) -> float:
+    """The 99th percentile of all its latencies."""
+    return float(np.percentile(np.concatenate(one.repeats), 99))
 
 
 def pairs(simpler: Measured, dearer: Measured) -> Iterator[tuple[list[float], list[float]]]:
@@ -75,8 +86,10 @@ def replaced(
     if faster > WORTH[precision]:
         outcomes[best] = f"holds, and {precision} is {faster:.2f} times as fast"
         return precision
-    pace = f"{faster:.2f} times as fast as {best}"
-    outcomes[precision] = f"holds, but is {pace}, not the {WORTH[precision]:g} times that would make it worth it"
+    gains = "nothing" if faster <= 1 else "too little"
+    outcomes[precision] = (
+        f"holds, but gains {gains} over {best}: {faster:.2f} times as fast, {WORTH[precision]:g} would make it worth it"
+    )
     return best
 
 
@@ -102,6 +115,8 @@ def table(
             top1_agreement=one.top1_agreement(),
             max_relative=one.max_relative() if one.outputs else None,
             p50_ms=measured[one.precision].p50_ms() if one.precision in measured else None,
+            p99_ms=p99_ms(measured[one.precision]) if one.precision in measured else None,
+            peak_rss_mib=(measured[one.precision].peak_mib or None) if one.precision in measured else None,
             size_bytes=one.size_bytes,
             outcome=said[one.precision],
         )

@@ -19,13 +19,26 @@ def blocks(section: OptimizationSection, profile: Profile, metric: Metric | None
 
 def candidates_table(section: OptimizationSection, profile: Profile) -> Table:
     """What was considered, and why what was chosen was."""
+    made_up = " INT8 is calibrated with made-up samples." if section.synthetic_calibration else ""
     kept = " The previous release's choice was kept." if section.reused else ""
     return Table(
         title="Precision candidates",
         note=f"Asked for: {section.requested}. Chosen: {section.precision}.{kept} Differences are from the f32 IR. "
         f"Timed with no more than the instruction set of {profile.name}, {profile.instruction_set}. "
-        "Pareto: no other candidate is as good in accuracy, median and size at once.",
-        heads=["Precision", "Outcome", "Metric", "Drop", "Relative", "Top-1", "Median", "Size", "Pareto"],
+        f"Pareto: no other candidate is as good in accuracy, median, memory and size at once.{made_up}",
+        heads=[
+            "Precision",
+            "Outcome",
+            "Metric",
+            "Drop",
+            "Relative",
+            "Top-1",
+            "Median",
+            "p99",
+            "Memory",
+            "Size",
+            "Pareto",
+        ],
         rows=[candidate_row(one, pareto.front(section.candidates)) for one in section.candidates],
         text_columns=2,
         marked=[number for number, one in enumerate(section.candidates) if one.precision == section.precision],

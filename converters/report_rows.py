@@ -26,6 +26,8 @@ def candidate_row(one: Candidate, front: Collection[str]) -> list[str]:
         either(one.max_relative, "{:.2g}"),
         either(one.top1_agreement, "{:.2%}"),
         NOT_MEASURED if one.p50_ms is None else milliseconds(one.p50_ms),
+        NOT_MEASURED if one.p99_ms is None else milliseconds(one.p99_ms),
+        either(one.peak_rss_mib, "{:.0f} MiB"),
         NOT_MEASURED if one.size_bytes is None else megabytes(one.size_bytes),
         NOT_MEASURED if one.p50_ms is None else "yes" if one.precision in front else "no",
     ]

@@ -6,9 +6,17 @@ from nearedge.release.sections import Precision, RuntimeConfiguration
 
 
 def kept(
-    previous: Record | None, work: Work, openvino: str, requested: str
+    previous: Record | None,
+    work: Work,
+    openvino: str,
+    requested: str,
+    made_up: bool = False,
+    max_drop: float | None = None,
 ) -> tuple[tuple[Precision, RuntimeConfiguration] | None, str]:
-    """The previous precision and runtime configuration, or None; and a sentence that says why."""
+    """The previous precision and runtime configuration, or None; and a sentence that says why.
+
+    `made_up`: whether INT8 would be calibrated with made-up samples now. `max_drop`: the param, None where not given.
+    """
     if previous is None:
         return None, "no previous release is known: candidates are measured"
     before = previous.identity
@@ -30,6 +38,12 @@ def kept(
     asked = previous.evidence.optimization.requested if previous.evidence.optimization else requested
     if asked != requested:
         return None, f"the precision asked for was {asked} and is {requested}: candidates are measured"
+    section = previous.evidence.optimization
+    if section and section.synthetic_calibration != made_up:
+        allowed = "" if made_up else "not "
+        return None, f"made-up samples to calibrate with are {allowed}taken now: candidates are measured"
+    if section and section.max_drop != max_drop:
+        return None, f"max-drop was {section.max_drop} and is {max_drop}: candidates are measured"
     return (
         before.precision,
         before.runtime,

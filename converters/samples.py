@@ -102,10 +102,16 @@ def evaluation(description: Description, folder: Path) -> Samples:
     return select(description, data, first, last, "evaluation")
 
 
-def calibration(description: Description, folder: Path) -> Samples | None:
-    """The rows INT8 is calibrated with; None where model.yaml gives none."""
+def calibration(description: Description, folder: Path, allow_synthetic: bool = False) -> Samples | None:
+    """The rows INT8 is calibrated with; None where model.yaml gives none.
+
+    With `allow_synthetic` made-up samples then, marked so; never those that parity is judged on.
+    """
     if description.data is None or description.data.calibration is None:
-        return None
+        if not allow_synthetic:
+            return None
+        feeds = synthetic.feeds(description.inputs, synthetic.CALIBRATION_COUNT, synthetic.CALIBRATION_SEED)
+        return Samples(feeds, None, len(feeds), 1, synthetic=True)
     data = arrays.read(description, folder)
     return select(description, data, *description.data.calibration, "calibration")
 

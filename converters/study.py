@@ -35,7 +35,10 @@ class Tried:
 
 @dataclass
 class Study:
-    """What is known while the precision is chosen. `folder` takes the candidates."""
+    """What is known while the precision is chosen. `folder` takes the candidates.
+
+    `max_drop` is the param, None where model.yaml or the gate says what int8-accuracy-aware may lose.
+    """
 
     work: Work
     f32: Path
@@ -43,13 +46,19 @@ class Study:
     calibration: Samples | None
     before: float | None
     folder: Path
+    max_drop: float | None = None
+
+    @property
+    def made_up(self) -> bool:
+        """Whether INT8 is calibrated with made-up samples."""
+        return self.calibration is not None and self.calibration.synthetic
 
     @cached_property
     def control(self) -> Control | None:
         """What int8-accuracy-aware holds the accuracy by. Raises GateError where the calibration rows are no good."""
         if self.calibration is None:
             return None
-        return accuracy_control.prepare(self.work.description, self.f32, self.calibration)
+        return accuracy_control.prepare(self.work.description, self.f32, self.calibration, self.max_drop)
 
     def make(self, precision: Precision, deadline: float | None = None) -> Made:
         """Make one candidate and judge it. Raises InputError where NNCF refuses, OutOfTimeError at the deadline."""

@@ -1,4 +1,7 @@
-"""Samples derived from a model's signature, for parity where no data were given. They say nothing about accuracy."""
+"""Samples derived from a model's signature, where no data were given. They say nothing about accuracy.
+
+For parity; for calibration only where that was asked for: ranges of activations under noise are not those of real data.
+"""
 
 from collections.abc import Sequence
 
@@ -9,6 +12,8 @@ from nearedge.release.inputs import Input, Preprocessing
 
 COUNT = 16
 SEED = 20260101
+CALIBRATION_COUNT, CALIBRATION_SEED = 64, 20260102
+"""Other samples than those that parity is judged on."""
 SIZE_OF_LETTER = {"N": 1, "H": 64, "W": 64}
 """What a dimension that may vary becomes, by its letter in the layout: convolutions need a picture to shrink."""
 OTHER_SIZE = 8
@@ -16,9 +21,9 @@ SMALL_INTEGERS = 2
 """Integers are often indices or flags: 0 and 1 are inside any table."""
 
 
-def feeds(inputs: Sequence[Input], count: int = COUNT) -> list[dict[str, Array]]:
+def feeds(inputs: Sequence[Input], count: int = COUNT, seed: int = SEED) -> list[dict[str, Array]]:
     """`count` requests, the same ones every time."""
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(seed)
     return [{one.name: values(one, generator) for one in inputs} for _ in range(count)]
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -42,6 +42,11 @@ def seconds(text: str) -> float:
     return value
 
 
+def drop(text: str) -> float | None:
+    """Type of an option that takes how much a metric may drop, 0 or more; None for the empty text."""
+    return seconds(text) if text else None
+
+
 def parser() -> argparse.ArgumentParser:
     """The options of optimize-model."""
     options = new_parser(NAME, "Choose the precision and runtime configuration to deploy, and make that IR.")
@@ -55,8 +60,31 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--budget-seconds", type=seconds, default=BUDGET_S, help="auto: begin no candidate after so many seconds"
     )
+    options.add_argument(
+        "--allow-synthetic-calibration",
+        type=boolean,
+        default=False,
+        help="true: calibrate INT8 with made-up samples where model.yaml names none; the gates judge what comes of it",
+    )
+    options.add_argument(
+        "--max-drop",
+        type=drop,
+        default=None,
+        help="most that int8-accuracy-aware may lose on the calibration rows; empty: as model.yaml says",
+    )
     add_results(options, precision="the precision that was chosen")
     return options
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. `max_drop` is None where model.yaml or the gate says it."""
+
+    precision: str = ""
+    remeasure: bool = False
+    budget_s: float = BUDGET_S
+    allow_synthetic: bool = False
+    max_drop: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +103,7 @@ class Result:
         return next(one for one in self.made if one.precision == self.choice.precision)
 
 
-def run(root: Path, precision: str, remeasure: bool, budget_s: float = BUDGET_S) -> str:
+def run(root: Path, request: Request) -> str:
     """Choose, write `ir/deployed` and the section; return the precision.
 
     Raises InputError where an explicit precision is not possible, GateError where no candidate holds.
@@ -84,36 +112,50 @@ def run(root: Path, precision: str, remeasure: bool, budget_s: float = BUDGET_S)
     telemetry.off()
     work = works.read(root)
     conversion = sections.read(root, ConversionSection)
-    requested = precision or work.description.precision
+    requested = request.precision or work.description.precision
     proven = sections.read_optional(root, VerificationF32Section)
     with tempfile.TemporaryDirectory(dir=root, prefix=".optimize.") as folder:
         study = Study(
             work=work,
             f32=work.f32(),
             evaluation=samples.evaluation(work.description, work.folder),
-            calibration=samples.calibration(work.description, work.folder),
+            calibration=samples.calibration(work.description, work.folder, request.allow_synthetic),
             before=proven.metric.source if proven and proven.metric else None,
             folder=Path(folder),
+            max_drop=request.max_drop,
         )
-        result = decide(study, requested, conversion, remeasure, budget_s)
+        result = decide(study, replace(request, precision=requested), conversion)
         deploy(root, result.chosen().xml)
-    write_section(root, requested, result, conversion)
+    write_section(root, replace(request, precision=requested), result, conversion, study.made_up)
     return result.choice.precision
 
 
-def decide(study: Study, requested: str, conversion: ConversionSection, remeasure: bool, budget_s: float) -> Result:
-    """Keep the previous choice where it is for the same thing, else try what was asked for."""
-    if remeasure:
-        previous, why = None, "remeasure is set: candidates are measured"
-    else:
-        previous, why = reuse.kept(record.read_previous(study.work.root), study.work, conversion.openvino, requested)
-    say(why)
-    if previous is not None and not study.refusal(previous[0]):
-        return keep(study, *previous)
-    result = automatic(study, budget_s) if requested == "auto" else explicit(study, cast(Precision, requested))
+def decide(study: Study, request: Request, conversion: ConversionSection) -> Result:
+    """Keep the previous choice where it is for the same thing, else try what was asked for; say each outcome."""
+    result = found(study, request, conversion)
+    if study.made_up:
+        noted = result.choice.noting("; calibrated with made-up samples", candidates.CALIBRATED)
+        result = replace(result, choice=noted)
     for name, outcome in (result.choice.outcomes | result.left_out).items():
         say(f"{name}: {outcome}")
     return result
+
+
+def found(study: Study, request: Request, conversion: ConversionSection) -> Result:
+    """The previous choice where it is for the same thing, else what comes of trying what was asked for."""
+    if request.remeasure:
+        previous, why = None, "remeasure is set: candidates are measured"
+    else:
+        last = record.read_previous(study.work.root)
+        previous, why = reuse.kept(
+            last, study.work, conversion.openvino, request.precision, study.made_up, request.max_drop
+        )
+    say(why)
+    if previous is not None and not study.refusal(previous[0]):
+        return keep(study, *previous)
+    if request.precision == "auto":
+        return automatic(study, request.budget_s)
+    return explicit(study, cast(Precision, request.precision))
 
 
 def keep(study: Study, precision: Precision, runtime: RuntimeConfiguration) -> Result:
@@ -158,11 +200,11 @@ def deploy(root: Path, xml: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def write_section(root: Path, requested: str, result: Result, conversion: ConversionSection) -> None:
+def write_section(root: Path, request: Request, result: Result, conversion: ConversionSection, made_up: bool) -> None:
     """Say what was chosen; the tensors are as converted, since no precision changes what clients see."""
     xml = root / DEPLOYED
     section = OptimizationSection(
-        requested=requested,
+        requested=request.precision,
         precision=result.choice.precision,
         runtime=result.runtime,
         inputs=conversion.inputs,
@@ -172,6 +214,8 @@ def write_section(root: Path, requested: str, result: Result, conversion: Conver
         size_bytes=size_of(xml.parent),
         candidates=choose.table(result.made, result.measured, result.left_out, result.choice.outcomes),
         reused=result.reused,
+        synthetic_calibration=made_up,
+        max_drop=request.max_drop,
     )
     sections.write(root, section)
 
@@ -181,8 +225,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     def action() -> None:
-        precision = run(options.workspace, options.precision, options.remeasure, options.budget_seconds)
-        write_results(options, precision=precision)
+        request = Request(
+            precision=options.precision,
+            remeasure=options.remeasure,
+            budget_s=options.budget_seconds,
+            allow_synthetic=options.allow_synthetic_calibration,
+            max_drop=options.max_drop,
+        )
+        write_results(options, precision=run(options.workspace, request))
 
     return guarded(NAME, action)
 

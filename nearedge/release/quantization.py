@@ -17,6 +17,11 @@ class Quantization(Strict):
     subset: Annotated[int, Field(ge=1)] = Field(
         default=300, description="most calibration samples whose ranges are taken"
     )
+    max_drop: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="most that int8-accuracy-aware may lose on the calibration rows, of the metric, else of the share "
+        "of decisions; what the gates allow where absent. The gates stay as they are",
+    )
     ignored: list[str] = Field(
         default=[], description="nodes of ir/f32/model.xml to leave as they are: names, or regular expressions of them"
     )

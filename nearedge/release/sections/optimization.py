@@ -53,3 +53,9 @@ class OptimizationSection(Section):
     size_bytes: int
     candidates: list[Candidate]
     reused: bool = Field(description="true: the choice of the previous release was kept, nothing was measured")
+    synthetic_calibration: bool = Field(
+        default=False, description="true: what there is of INT8 was calibrated with made-up samples"
+    )
+    max_drop: float | None = Field(
+        default=None, description="param max-drop, most that int8-accuracy-aware may lose; null: as model.yaml says"
+    )

@@ -17,7 +17,7 @@ def made(precision, *faults):
 
 
 def measured(**p50_ms):
-    return {name: Measured(1.0, 1.0, [[ms], [ms * 2], [ms * 3]]) for name, ms in p50_ms.items()}
+    return {name: Measured(1.0, 1.0, [[ms], [ms * 2], [ms * 3]], 55.5) for name, ms in p50_ms.items()}
 
 
 @pytest.mark.parametrize("times,precision", [
@@ -35,6 +35,22 @@ def test_a_dearer_one_must_be_worth_it(times, precision):
     assert found.precision == precision and set(found.outcomes) == set(times)
     assert found.outcomes[precision].startswith("chosen: holds, drop 0.001, median")
     assert all(("chosen" in said) == (name == precision) for name, said in found.outcomes.items())
+
+
+@pytest.mark.parametrize("int8,said", [
+    (0.5, "gains nothing over bf16: 1.00 times as fast, 1.05 would make it worth it"),
+    (0.6, "gains nothing over bf16: 0.83 times as fast, 1.05 would make it worth it"),
+    (0.49, "gains too little over bf16: 1.02 times as fast, 1.05 would make it worth it"),
+])  # fmt: skip
+def test_int8_that_gains_nothing_over_bf16_is_told_so_and_not_picked(int8, said):
+    times = {"f32": 1.0, "fp16": 1.0, "bf16": 0.5, "int8": int8}
+    found = choose.fastest([made(name) for name in times], measured(**times))
+    assert found.precision == "bf16" and found.outcomes["int8"] == f"holds, but {said}"
+
+
+def test_a_note_is_added_to_those_it_is_about():
+    found = choose.Choice("fp16", {"fp16": "chosen: a", "int8": "b"}).noting("; c", ("int8", "int8-accuracy-aware"))
+    assert found == choose.Choice("fp16", {"fp16": "chosen: a", "int8": "b; c"})
 
 
 def test_what_does_not_hold_is_never_chosen():
@@ -70,6 +86,7 @@ def test_the_table_has_every_candidate():
     assert [(one.precision, one.outcome) for one in rows] == [("f32", "a"), ("fp16", "b"), ("bf16", "not possible: no")]
     assert rows[0].p50_ms == 2.0 and rows[1].p50_ms is None and rows[2].size_bytes is None
     assert (rows[0].max_relative, rows[0].top1_agreement, rows[0].drop) == (0.2, 0.99, 0.001)
+    assert rows[0].p99_ms == pytest.approx(2.98) and rows[0].peak_rss_mib == 55.5 and rows[1].p99_ms is None
     nothing = Made("int8", Path("x"), 1, [], None, None, ["NaN"])
     assert (nothing.max_relative(), nothing.top1_agreement()) == (0.0, None)
     assert choose.table([nothing], {}, {}, {"int8": "c"})[0].max_relative is None

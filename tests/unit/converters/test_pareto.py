@@ -9,9 +9,10 @@ from converters.report_scatter import labelled, scaled
 from nearedge.release.sections import Candidate
 
 
-def candidate(precision, p50, size, drop=0.0, top1=1.0, relative=0.0):
+def candidate(precision, p50, size, drop=0.0, top1=1.0, relative=0.0, memory=None):
     return Candidate(precision=precision, metric=None if drop is None else 1 - drop, drop=drop, top1_agreement=top1,
-                     max_relative=relative, p50_ms=p50, size_bytes=size, outcome="holds")  # fmt: skip
+                     max_relative=relative, p50_ms=p50, size_bytes=size, outcome="holds",
+                     peak_rss_mib=memory)  # fmt: skip
 
 
 LEFT_OUT = Candidate(precision="bf16", metric=None, drop=None, top1_agreement=None, max_relative=None, p50_ms=None,
@@ -28,6 +29,17 @@ LEFT_OUT = Candidate(precision="bf16", metric=None, drop=None, top1_agreement=No
 ])  # fmt: skip
 def test_the_front(rows, front):
     assert pareto.front([*(candidate(*row) for row in rows), LEFT_OUT]) == front
+
+
+@pytest.mark.parametrize("f32,fp16,front", [
+    ((1.0, 100.0), (1.0, 90.0), {"fp16"}), ((1.0, 90.0), (1.0, 100.0), {"f32", "fp16"}),
+    ((1.0, 100.4), (1.04, 100.0), {"fp16"}), ((1.0, 100.0), (1.2, 100.0), {"f32", "fp16"}),
+    ((1.0, 100.0), (1.0, None), {"fp16"}),
+])  # fmt: skip
+def test_the_front_is_of_memory_too_and_of_no_more_digits_than_are_known(f32, fp16, front):
+    rows = [("f32", *f32), ("fp16", *fp16)]
+    made = [candidate(name, p50, 4 if name == "f32" else 2, memory=memory) for name, p50, memory in rows]
+    assert pareto.front(made) == front
 
 
 @pytest.mark.parametrize("drop,top1,kind,loss", [

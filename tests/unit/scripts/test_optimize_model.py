@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from converters import accuracy_control, candidates, study
+from converters import accuracy_control, candidates, samples, study
 from converters.timing import Measured
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
@@ -51,12 +51,17 @@ def test_auto_judges_and_times_every_candidate(release, tmp_path, capsys):
     assert (tmp_path / "precision").read_text() == section.precision in ("fp16", "int8-weights", "int8", "f32")
     found = {one.precision: one for one in section.candidates}
     assert set(found) == set(candidates.PRECISIONS)
-    assert all(found[name].p50_ms > 0 and found[name].metric > 0.95 for name in ("f32", "fp16", "int8-weights", "int8"))
+    assert all(
+        found[name].p99_ms >= found[name].p50_ms > 0 and found[name].metric > 0.95
+        for name in ("f32", "fp16", "int8-weights", "int8")
+    )
+    assert all(found[name].peak_rss_mib > 20 for name in ("f32", "fp16", "int8-weights", "int8"))
     assert found["int8-accuracy-aware"].outcome == "not tried: int8 holds without it"
     assert found["bf16"].outcome.startswith("not possible: bf16 needs") and found["bf16"].p50_ms is None
     assert [one.precision for one in section.candidates if one.outcome.startswith("chosen")] == [section.precision]
     assert section.runtime.model_dump() == {
         "inference_precision": "f32", "performance_hint": "LATENCY", "streams": 1, "threads": 1,
+        "max_batch": 1, "max_wait_ms": 0.0,
     }  # fmt: skip
     said = capsys.readouterr()
     assert said.out == "" and all(f"{name}: " in said.err for name in found)
@@ -109,6 +114,66 @@ def test_what_is_not_possible_is_refused(release, precision, yaml, status, said,
     assert optimize(release, f"--precision={precision}") == status
     assert said in capsys.readouterr().err
     assert not (release / "ir/deployed").exists() and sections.read_optional(release, OptimizationSection) is None
+
+
+@pytest.fixture
+def without_calibration(release, edit_yaml):
+    """Data and labels, but no rows to calibrate with."""
+    edit_yaml(release, "calibration: [0, 1200], ", "")
+    return release
+
+
+def test_made_up_samples_are_taken_where_that_is_asked_for_and_said_everywhere(without_calibration, capsys):
+    assert optimize(without_calibration, "--precision=int8", "--allow-synthetic-calibration=true") == 0
+    section = deployed(without_calibration)
+    outcome = {one.precision: one.outcome for one in section.candidates}
+    assert section.synthetic_calibration and section.precision == "int8"
+    assert outcome["int8"].endswith("; calibrated with made-up samples") and "made-up" not in outcome["f32"]
+    assert "; calibrated with made-up samples" in capsys.readouterr().err
+
+
+def test_what_made_up_samples_spoil_is_not_chosen(without_calibration, monkeypatch):
+    monkeypatch.setattr(samples.synthetic, "feeds", spoilt(samples.synthetic.feeds))
+    assert optimize(without_calibration, "--allow-synthetic-calibration=true") == 0
+    section = deployed(without_calibration)
+    found = {one.precision: one.outcome for one in section.candidates}
+    assert section.precision not in ("int8", "int8-accuracy-aware")
+    assert found["int8"].startswith("does not hold: ") and found["int8"].endswith("; calibrated with made-up samples")
+
+
+def spoilt(real):
+    """Samples a hundred times as large as what the model takes: ranges in which real answers drown."""
+
+    def feeds(*given):
+        return [{name: array * 100 for name, array in one.items()} for one in real(*given)]
+
+    return feeds
+
+
+def test_real_rows_are_taken_where_there_are_some(release):
+    assert optimize(release, "--precision=int8", "--allow-synthetic-calibration=true") == 0
+    section = deployed(release)
+    assert not section.synthetic_calibration and not any("made-up" in one.outcome for one in section.candidates)
+
+
+def test_what_may_be_lost_is_the_params_then_model_yamls_then_the_gates(outlier_release, tmp_path, edit_yaml):
+    root = shutil.copytree(outlier_release, tmp_path / "release")
+    work = optimize_model.works.read(root)
+    rows = samples.calibration(work.description, work.folder)
+    assert accuracy_control.prepare(work.description, work.f32(), rows).allowed == 0.01
+    edit_yaml(root, "target:", "quantization: {max_drop: 0.004}\ntarget:")
+    work = optimize_model.works.read(root)
+    assert accuracy_control.prepare(work.description, work.f32(), rows).allowed == 0.004
+    assert accuracy_control.prepare(work.description, work.f32(), rows, 0.5).allowed == 0.5
+
+
+def test_max_drop_does_not_move_the_gate(outlier_release, tmp_path, monkeypatch):
+    monkeypatch.setattr(accuracy_control, "MOST_SAMPLES", 200)
+    root = shutil.copytree(outlier_release, tmp_path / "release")
+    assert optimize(root, "--precision=int8-accuracy-aware", "--max-drop=1") == 0
+    section = deployed(root)
+    assert section.max_drop == 1 and "though " in section.candidates[-1].outcome and section.candidates[-1].drop > 0.1
+    assert verify_model.main([f"--workspace={root}", "--stage=deployed"]) == 3
 
 
 def test_bf16_where_only_the_site_has_it_is_this_machines_fault(release, monkeypatch, edit_yaml, capsys):
@@ -197,7 +262,15 @@ def test_nothing_that_holds_is_a_gate(release, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", ["--precision=f16", "--remeasure=yes", "--budget-seconds=-1", "--budget-seconds=long"]
+    "option",
+    [
+        "--precision=f16",
+        "--remeasure=yes",
+        "--budget-seconds=-1",
+        "--budget-seconds=long",
+        "--max-drop=-0.1",
+        "--allow-synthetic-calibration=yes",
+    ],
 )
 def test_wrong_usage(option):
     with pytest.raises(SystemExit) as stop:
