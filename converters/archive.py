@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
-from nearedge.errors import InputError, NearedgeError, UnsupportedError
+from nearedge.errors import InputError, UnsupportedError
 from nearedge.release.sections import Format
 
 READ_AT_MOST = 16 << 20
@@ -48,9 +48,9 @@ def _by_entries(path: Path, archive: zipfile.ZipFile) -> Format:
         )
     if "data.pkl" in entries:
         with archive.open(entries["data.pkl"]) as file:
-            raise of_pickle(path, io.BytesIO(file.read(READ_AT_MOST)), pickles=1)
+            return of_pickle(path, io.BytesIO(file.read(READ_AT_MOST)), pickles=1)
     if {"config.json", "model.weights.h5"} <= set(archive.namelist()):
-        raise UnsupportedError(f"{path}: a Keras model file; write a SavedModel of it with model.export(dir)")
+        return "keras"
     raise InputError(f"{path}: a zip archive that holds no model; give a model file or a SavedModel folder")
 
 
@@ -69,16 +69,15 @@ def _exported(path: Path, archive: zipfile.ZipFile, entries: dict[str, str]) -> 
     return "pt2"
 
 
-def of_pickle(path: Path, file: BinaryIO, pickles: int = PICKLES_OF_OLD_FORMAT) -> NearedgeError:
-    """The error for a pickle, which is never loaded: its opcodes tell weights from a whole pickled module.
+def of_pickle(path: Path, file: BinaryIO, pickles: int = PICKLES_OF_OLD_FORMAT) -> Format:
+    """Weights in a pickle, whose opcodes are looked at; it is not loaded here.
 
     `pickles` is how many one after the other are looked at; PyTorch's format before 1.6 has three before the object.
+    Raises UnsupportedError for anything but weights, such as a whole module.
     """
     if all(_only_weights(name) for name in globals_of(file, pickles)):
-        return InputError(
-            f"{path}: holds weights (a state_dict) and no model to convert; load them into the module and {SAVE_TORCH}"
-        )
-    return UnsupportedError(
+        return "state-dict"
+    raise UnsupportedError(
         f"{path}: a pickled Python object, which could run any code when it is loaded and is never opened; {SAVE_TORCH}"
     )
 

@@ -1,16 +1,18 @@
 """A source model to OpenVINO IR: model.yaml's names, shapes and element types, with its preprocessing folded in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from converters import openvino_source, preprocessing, pytorch, tensorflow_source
+from converters import factory, keras_source, openvino_source, preprocessing, pytorch, tensorflow_source
 from converters.canonical import canonical
 from converters.datatypes import from_openvino
 from converters.fed import fed, partial
+from converters.formats import WEIGHTS
 from converters.openvino_source import shape_of, signature_of
+from converters.own_code import OwnCode
 from converters.refusal import essence, explained
-from converters.signature import match_inputs, match_outputs
+from converters.signature import Tensor, match_inputs, match_outputs
 from nearedge.errors import MachineError, UnsupportedError
 from nearedge.release.description import Description
 from nearedge.release.sections import Format, TensorSpec
@@ -25,22 +27,25 @@ TORCH: dict[Format, Callable[[Path, Description], Converted]] = {
 }
 
 
-def convert(path: Path, form: Format, description: Description) -> Any:  # openvino.Model
-    """The ov.Model of the source, f32 weights uncompressed.
+def convert(path: Path, form: Format, description: Description, code: OwnCode | None = None) -> Any:  # openvino.Model
+    """The ov.Model of the source, f32 weights uncompressed; `code` holds its factory, where it has one.
 
     Raises InputError where the source is damaged or model.yaml contradicts it, UnsupportedError where OpenVINO lacks
     an operator; the message names it.
     """
     import openvino as ov
 
+    named: tuple[Tensor, ...] = ()
     if form in TORCH:
         model, parameters = TORCH[form](path, description)
     elif form in OPENVINO_READS:
         model, parameters = _read(path, form, description)
+    elif form in WEIGHTS:
+        model, parameters = factory.convert_module(path, form, description, code)
     else:
-        raise UnsupportedError(f"{path}: {form} models are not converted; write a SavedModel with model.export(dir)")
-    outputs = match_outputs(description, signature_of(model, path, form).outputs or (), str(path))
-    results = [model.get_results()[place] for place in outputs]
+        (model, parameters), named = _keras(path, form, description)
+    named = named or signature_of(model, path, form).outputs or ()
+    results = [model.get_results()[place] for place in match_outputs(description, named, str(path))]
     ordered = canonical(ov.Model(results, model.get_sinks(), parameters, description.name), description)
     with explained(path, "OpenVINO cannot fold in the preprocessing of model.yaml"):
         ready = preprocessing.folded(ordered, description)
@@ -83,12 +88,23 @@ def _spec(port: Any, what: str) -> TensorSpec:  # openvino.Output
     return TensorSpec(name=name, datatype=from_openvino(element.get_type_name(), what), shape=list(shape))
 
 
+def _keras(path: Path, form: Format, description: Description) -> tuple[Converted, tuple[Tensor, ...]]:
+    """Keras's own file by way of a SavedModel, in model.yaml's shapes, and its outputs by Keras's names."""
+    model, signature = keras_source.read(path, form)
+    return _reshaped(model, signature.inputs, path, description), signature.outputs or ()
+
+
 def _read(path: Path, form: Format, description: Description) -> Converted:
     """What OpenVINO reads by itself, in model.yaml's shapes."""
     if form == "savedmodel":
         tensorflow_source.check_signature(path)
     model = openvino_source.read(path, form)
-    positions = match_inputs(description, signature_of(model, path, form).inputs, str(path))
+    return _reshaped(model, signature_of(model, path, form).inputs, path, description)
+
+
+def _reshaped(model: Any, inputs: Sequence[Tensor], path: Path, description: Description) -> Converted:
+    """The model, whose `inputs` are in its own order, in model.yaml's shapes."""
+    positions = match_inputs(description, inputs, str(path))
     parameters = [model.get_parameters()[place] for place in positions]
     shapes = [partial(fed(one).shape) for one in description.inputs]
     with explained(path, "OpenVINO cannot give it the shapes of model.yaml"):

@@ -6,13 +6,15 @@ What cannot be converted is refused here, with what to do instead.
 import codecs
 from pathlib import Path
 
-from converters import archive, wire
-from nearedge.errors import InputError, UnsupportedError
+from converters import archive, weight_files, wire
+from nearedge.errors import InputError
 from nearedge.release.sections import Format, Framework
 
 FRAMEWORKS: dict[Format, Framework] = {
     "torchscript": "pytorch",
     "pt2": "pytorch",
+    "state-dict": "pytorch",
+    "safetensors": "pytorch",
     "onnx": "onnx",
     "openvino-ir": "onnx",
     "savedmodel": "tensorflow",
@@ -21,14 +23,21 @@ FRAMEWORKS: dict[Format, Framework] = {
     "keras-h5": "tensorflow",
     "tflite": "tensorflow",
 }
-FORMATS = "TorchScript, torch.export (.pt2), ONNX, SavedModel, frozen GraphDef, TFLite, OpenVINO IR"
+FORMATS = (
+    "TorchScript, torch.export (.pt2), weights with a Python factory, ONNX, SavedModel, Keras (.keras, .h5), "
+    "frozen GraphDef, TFLite, OpenVINO IR"
+)
+WEIGHTS: dict[Format, str] = {"state-dict": "a state_dict", "safetensors": "safetensors"}
+"""Formats that hold weights and no model; what makes the model is source.factory."""
 HEAD_BYTES = 4096
-ZIP, HDF5, LITE, PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"TFL3", b"\x80"
+ZIP, LITE, PICKLE = b"PK\x03\x04", b"TFL3", b"\x80"
 LATEST_ONNX_IR = 64
 MODEL_GRAPH, MODEL_IR_VERSION = 7, 1
 SAVED_SCHEMA, SAVED_META_GRAPH, META_SIGNATURE, MAP_KEY = 1, 2, 5, 1
 GRAPH_NODE, NODE_NAME, NODE_OP = 1, 1, 2
 GRAPH_FIELDS = {1, 2, 3, 4, 5}
+VARIABLES = (b"VarHandleOp", b"VariableV2")
+"""Operations of a graph whose weights are in another file."""
 
 
 def framework_of(form: Format) -> Framework:
@@ -36,11 +45,25 @@ def framework_of(form: Format) -> Framework:
     return FRAMEWORKS[form]
 
 
-def recognise(path: Path) -> Format:
-    """The format of the model in `path`, a file or a folder.
+def recognise(path: Path, factory: bool = False) -> Format:
+    """The format of the model in `path`, a file or a folder; `factory`: model.yaml names what makes it from weights.
 
-    Raises InputError where it holds no model, UnsupportedError where it holds one that we do not convert.
+    Raises InputError where it holds no model, or a whole one beside a factory, UnsupportedError where it holds one that
+    we do not convert.
     """
+    form = form_of(path)
+    if form in WEIGHTS and not factory:
+        raise InputError(
+            f"{path}: holds weights ({WEIGHTS[form]}) and no model to convert; name the Python function that makes the "
+            f"module as source.factory in model.yaml (docs/model-formats.md), or {archive.SAVE_TORCH}"
+        )
+    if factory and form not in WEIGHTS:
+        raise InputError(f"{path}: source.factory goes with weights alone, this is a whole {form} model; leave it out")
+    return form
+
+
+def form_of(path: Path) -> Format:
+    """The format of what is in `path`, where that are weights alone as well. Raises as `recognise` does."""
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
@@ -50,7 +73,7 @@ def recognise(path: Path) -> Format:
         raise InputError(f"{path}: the file is empty; fetch or save it again")
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    return _by_magic(path, head) or _by_text(path, head) or _by_fields(path, head, size)
+    return _by_magic(path, head, size) or _by_text(path, head) or _by_fields(path)
 
 
 def _folder(path: Path) -> Format:
@@ -61,6 +84,9 @@ def _folder(path: Path) -> Format:
             f"{path}: a folder without saved_model.pb{text}; give a SavedModel folder, or the model file itself"
         )
     signatures_of(path)
+    stored = (path / "variables" / "variables.index").is_file()
+    if not stored and any(weight_files.holds(path / "saved_model.pb", operation) for operation in VARIABLES):
+        raise InputError(f"{path}: its weights are missing (variables/variables.index); copy the whole folder again")
     return "savedmodel"
 
 
@@ -79,19 +105,19 @@ def signatures_of(folder: Path) -> list[str]:
         raise InputError(f"{folder / 'saved_model.pb'}: damaged or truncated; export the model again") from error
 
 
-def _by_magic(path: Path, head: bytes) -> Format | None:
+def _by_magic(path: Path, head: bytes, size: int) -> Format | None:
     """The format of a file that begins with a known mark; None where it begins with none."""
     if head.startswith(ZIP):
         return archive.recognise(path)
     if head[4:8] == LITE:
         return "tflite"
-    if head.startswith(HDF5):
-        raise UnsupportedError(
-            f"{path}: HDF5, as Keras saves .h5; load it with Keras, then write a SavedModel with model.export(dir)"
-        )
+    if head.startswith(weight_files.HDF5):
+        return weight_files.hdf5(path, head, size)
+    if weight_files.is_safetensors(head):
+        return weight_files.safetensors(path, head, size)
     if head.startswith(PICKLE) and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         with path.open("rb") as file:
-            raise archive.of_pickle(path, file)
+            return archive.of_pickle(path, file)
     return None
 
 
@@ -110,14 +136,8 @@ def _by_text(path: Path, head: bytes) -> Format | None:
     return None
 
 
-def _by_fields(path: Path, head: bytes, size: int) -> Format:
+def _by_fields(path: Path) -> Format:
     """ONNX or a TensorFlow GraphDef, by the fields of the protobuf message."""
-    length = int.from_bytes(head[:8], "little")
-    if head[8:9] == b"{" and 2 <= length <= size - 8:
-        raise InputError(
-            f"{path}: safetensors, which hold weights and no model to convert; load them into the module and "
-            f"{archive.SAVE_TORCH}"
-        )
     with wire.mapped(path) as view:
         seen, fault = wire.scan(view)
         form = _protobuf(path, view, seen, cut=fault is not None)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from converters import openvino_source, pytorch, tensorflow_source
+from converters import keras_source, openvino_source, pytorch, tensorflow_source
 from converters.signature import Signature
 from nearedge.release.sections import Format
 
@@ -16,6 +16,8 @@ def inspect(path: Path, form: Format) -> Signature:
         return pytorch.inspect_scripted(path)
     if form == "pt2":
         return pytorch.inspect_exported(path)
+    if form in keras_source.ENDINGS:
+        return keras_source.inspect(path, form)
     if form == "savedmodel":
         tensorflow_source.check_signature(path)
     return openvino_source.signature_of(openvino_source.read(path, form), path, form)

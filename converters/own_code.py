@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from converters.quantities import counted
 from nearedge.errors import InputError
 from nearedge.files import inside, sha256_tree
 from nearedge.release.description import Description
@@ -32,6 +33,18 @@ def allowed(description: Description, code_sha256: str, folder: Path) -> "OwnCod
     if not code.is_dir() or sha256_tree(code) != code_sha256:
         raise InputError(f"{code}: is not the code that fetch-model allowed; run fetch-model again")
     return OwnCode(code)
+
+
+def refuse(description: Description, folder: Path, code_sha256: str) -> None:
+    """Raise InputError where model.yaml in `folder` comes with Python of its own; it says what would run."""
+    if description.code is None:
+        return
+    named = " and ".join(f"{key} {name}" for key, name in description.functions.items())
+    count = counted(sum(path.is_file() for path in inside(folder, description.code).rglob("*")), "file")
+    raise InputError(
+        f"model.yaml: {named} would run as Python in the Tasks after this one, from its folder {description.code} "
+        f"({count}, sha256 {code_sha256[:12]}); read it, and {ALLOW}"
+    )
 
 
 class OwnCode:

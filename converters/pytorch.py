@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from nearedge.release.inputs import bounds_of, shown
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle OpenMP threads must not spin; read when torch is imported
 
 
+REFUSALS = (RuntimeError, IndexError, ValueError)
+"""What PyTorch's operators raise for tensors of a shape or type that they cannot take."""
+
+
 def inspect_scripted(path: Path) -> Signature:
     """The signature of a TorchScript module: names of inputs; shapes and element types are not in the file."""
     return _scripted_signature(_load_scripted(path), path)
@@ -36,7 +40,7 @@ def inspect_exported(path: Path) -> Signature:
 def open_scripted(path: Path, threads: int | None) -> Opened:
     """A TorchScript module to run. Raises InputError where it is damaged."""
     module = _load_scripted(path)
-    return Opened(_label(), _scripted_signature(module, path), _runner(module, path, threads))
+    return Opened(label(), _scripted_signature(module, path), runner(module, path, threads))
 
 
 def open_exported(path: Path, threads: int | None) -> Opened:
@@ -53,16 +57,21 @@ def open_exported(path: Path, threads: int | None) -> Opened:
         args, kwargs = pytree.tree_unflatten(list(tensors), layout)
         return module(*args, **kwargs)
 
-    return Opened(_label(), signature, _runner(call, path, threads))
+    return Opened(label(), signature, runner(call, path, threads))
 
 
 def convert_scripted(path: Path, description: Description) -> tuple[Any, list[Any]]:
     """The ov.Model of a TorchScript module with model.yaml's shapes and types, and its parameters in that order."""
-    import openvino as ov
-
     module = _load_scripted(path)
     positions = match_inputs(description, _scripted_signature(module, path).inputs, str(path))
     _try(module, description, positions, path)
+    return converted(module, description, positions, path)
+
+
+def converted(module: Any, description: Description, positions: Sequence[int], path: Path) -> tuple[Any, list[Any]]:
+    """The ov.Model of a torch.jit.ScriptModule, whose inputs at `positions` are model.yaml's, and its parameters."""
+    import openvino as ov
+
     places = [value.debugName() for value in module.inlined_graph.inputs()][1:]  # the first is the module itself
     given = [
         (
@@ -95,11 +104,14 @@ def _try(module: Any, description: Description, positions: Sequence[int], path: 
     try:
         with torch.inference_mode(), exported.quietly():
             module(*zeros)
-    except (RuntimeError, IndexError, ValueError) as error:
-        given = ", ".join(f"{one.name} {shown(one.shape)} {one.dtype}" for one in description.inputs)
-        raise InputError(
-            f"{path}: the model refuses the inputs of model.yaml ({given}): {essence(str(error))}"
-        ) from error
+    except REFUSALS as error:
+        raise refused_inputs(path, description, error) from error
+
+
+def refused_inputs(path: Path, description: Description, error: Exception) -> InputError:
+    """The error for a module that raised what it raises for inputs that it cannot take."""
+    given = ", ".join(f"{one.name} {shown(one.shape)} {one.dtype}" for one in description.inputs)
+    return InputError(f"{path}: the model refuses the inputs of model.yaml ({given}): {essence(str(error))}")
 
 
 def convert_exported(path: Path, description: Description) -> tuple[Any, list[Any]]:
@@ -124,7 +136,7 @@ def _parameters(model: Any, names: Sequence[str], path: Path) -> list[Any]:  # o
     return [found[name] for name in names]
 
 
-def _label() -> str:
+def label() -> str:
     """`PyTorch 2.13.0`, as a person would say it."""
     import torch
 
@@ -177,7 +189,7 @@ def _tensor(name: str, value: Any, path: Path) -> Tensor:  # torch.Tensor withou
     return Tensor(name, from_framework(str(value.dtype), f"{path}: {name}"), shape)
 
 
-def _runner(call: Any, path: Path, threads: int | None) -> Run:  # takes and gives torch tensors
+def runner(call: Callable[..., Any], path: Path, threads: int | None) -> Run:  # takes and gives torch tensors
     """Feed arrays, run without gradients, give arrays."""
     import torch
 
@@ -187,18 +199,18 @@ def _runner(call: Any, path: Path, threads: int | None) -> Run:  # takes and giv
     def run(feed: Sequence[Array]) -> list[Array]:
         with torch.inference_mode(), explained(path, "PyTorch cannot run it on these inputs"):
             result = call(*(torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in feed))
-        return [tensor.numpy() for tensor in _flat(result, path)]
+        return [tensor.numpy() for tensor in flat(result, path)]
 
     return run
 
 
-def _flat(result: object, path: Path) -> Iterator[Any]:
+def flat(result: object, path: Path) -> Iterator[Any]:
     """The tensors of a nested result, in order; a dict's in its own order."""
     if isinstance(result, Mapping):
         result = list(result.values())
     if isinstance(result, list | tuple):
         for one in result:
-            yield from _flat(one, path)
+            yield from flat(one, path)
     elif hasattr(result, "numpy"):
         yield result
     else:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import onnx_source, openvino_source, pytorch, tensorflow_source
+from converters import factory, keras_source, onnx_source, openvino_source, pytorch, tensorflow_source
 from converters.arrays import Array
+from converters.formats import WEIGHTS
 from converters.opened import Opened, Run
+from converters.own_code import OwnCode
 from converters.signature import match_inputs, match_outputs
-from nearedge.errors import InputError, UnsupportedError
+from nearedge.errors import InputError
 from nearedge.release.description import Description
 from nearedge.release.sections import Format
 
@@ -22,7 +24,10 @@ OPENERS: dict[Format, Opener] = {
     "savedmodel": tensorflow_source.open_savedmodel,
     "frozen-pb": tensorflow_source.open_frozen,
     "tflite": tensorflow_source.open_lite,
+    "keras": lambda path, threads: keras_source.open_keras(path, "keras", threads),
+    "keras-h5": lambda path, threads: keras_source.open_keras(path, "keras-h5", threads),
 }
+"""For all but weights alone, which need the description and the user's own code besides."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,18 @@ class SourceModel:
         return {name: found[place] for name, place in zip(self.outputs, places, strict=True)}
 
 
-def load_source(path: Path, form: Format, description: Description, threads: int | None = None) -> SourceModel:
+def load_source(
+    path: Path, form: Format, description: Description, threads: int | None = None, code: OwnCode | None = None
+) -> SourceModel:
     """The model in `path`, loaded by its own framework, which may use so many threads (None: as it likes).
 
-    Raises InputError where it is damaged or contradicts `description`, UnsupportedError where it cannot be run.
+    `code` holds its factory, where it has one. Raises InputError where it is damaged or contradicts `description`,
+    UnsupportedError where it cannot be run.
     """
-    if form not in OPENERS:
-        raise UnsupportedError(f"{path}: {form} models cannot be run; write a SavedModel with model.export(dir)")
-    opened = OPENERS[form](path, threads)
+    if form in WEIGHTS:
+        opened = factory.open_module(path, form, description, threads, code)
+    else:
+        opened = OPENERS[form](path, threads)
     positions = match_inputs(description, opened.signature.inputs, str(path))
     outputs = opened.signature.outputs
     return SourceModel(

@@ -29,7 +29,7 @@ def open_savedmodel(path: Path, threads: int | None) -> Opened:
     It is run in a session, as TensorFlow Serving does: the loader that makes Python objects refuses what older versions
     of Keras wrote, and threads can only be set for a session.
     """
-    tensorflow = _tensorflow()
+    tensorflow = library()
     check_signature(path)
     session = _session(threads)
     with explained(path, "TensorFlow cannot load the SavedModel"), session.graph.as_default():
@@ -40,7 +40,7 @@ def open_savedmodel(path: Path, threads: int | None) -> Opened:
         tuple(_tensor(name, info, path) for name, info in outputs),
     )
     run = _runner(session, [info.name for _, info in inputs], [info.name for _, info in outputs], path)
-    return Opened(_label(), signature, run)
+    return Opened(label(), signature, run)
 
 
 def check_signature(path: Path) -> None:
@@ -55,7 +55,7 @@ def check_signature(path: Path) -> None:
 
 def open_frozen(path: Path, threads: int | None) -> Opened:
     """A frozen GraphDef to run: its placeholders are the inputs, the tensors that nothing reads the outputs."""
-    tensorflow = _tensorflow()
+    tensorflow = library()
     signature = signature_of(read(path, "frozen-pb"), path, "frozen-pb")
     session = _session(threads)
     definition = tensorflow.compat.v1.GraphDef()
@@ -64,7 +64,7 @@ def open_frozen(path: Path, threads: int | None) -> Opened:
         tensorflow.import_graph_def(definition, name="")
     inputs, outputs = signature.inputs, signature.outputs or ()
     run = _runner(session, [_place(tensor) for tensor in inputs], [_place(tensor) for tensor in outputs], path)
-    return Opened(_label(), signature, run)
+    return Opened(label(), signature, run)
 
 
 def _place(tensor: Tensor) -> str:
@@ -74,7 +74,7 @@ def _place(tensor: Tensor) -> str:
 
 def open_lite(path: Path, threads: int | None) -> Opened:
     """A TFLite file to run. Raises InputError where it is damaged."""
-    tensorflow = _tensorflow()
+    tensorflow = library()
     with warnings.catch_warnings(), _silence(), explained(path, "TensorFlow Lite cannot load it"):
         warnings.simplefilter("ignore")  # it announces that the interpreter is to move to another package
         interpreter = tensorflow.lite.Interpreter(str(path), num_threads=threads)
@@ -93,10 +93,10 @@ def open_lite(path: Path, threads: int | None) -> Opened:
             interpreter.invoke()
             return [interpreter.get_tensor(one["index"]) for one in outputs]
 
-    return Opened(f"{_label()} Lite", signature, run)
+    return Opened(f"{label()} Lite", signature, run)
 
 
-def _tensorflow() -> Any:  # the module tensorflow, untyped
+def library() -> Any:  # the module tensorflow, untyped
     """TensorFlow, imported with the error stream closed: it writes greetings there that no setting turns off."""
     with _silence():
         import tensorflow
@@ -117,15 +117,15 @@ def _silence() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _label() -> str:
+def label() -> str:
     """`TensorFlow 2.21.0`, as a person would say it."""
-    tensorflow = _tensorflow()
+    tensorflow = library()
     return f"TensorFlow {tensorflow.__version__}"
 
 
 def _session(threads: int | None) -> Any:  # tensorflow.compat.v1.Session
     """A session with a graph of its own, held to so many threads."""
-    tensorflow = _tensorflow()
+    tensorflow = library()
     tensorflow.get_logger().setLevel("ERROR")  # it says that sessions are of version 1, which we know
     options = tensorflow.compat.v1.ConfigProto()
     if threads is not None:
@@ -151,7 +151,7 @@ def _runner(session: Any, inputs: list[str], outputs: list[str], path: Path) -> 
 
 def _tensor(name: str, info: Any, path: Path) -> Tensor:  # a TensorInfo of meta_graph.proto
     """A tensor of a signature; -1 in its shape is a dimension that may vary."""
-    tensorflow = _tensorflow()
+    tensorflow = library()
     shape = None if info.tensor_shape.unknown_rank else tuple(int(size.size) for size in info.tensor_shape.dim)
     return Tensor(name, from_framework(tensorflow.dtypes.as_dtype(info.dtype).name, f"{path}: {name!r}"), shape)
 

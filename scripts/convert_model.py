@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters import convert
+from converters import convert, own_code
 from nearedge.errors import InputError
 from nearedge.files import inside, new_directory, sha256_file, size_of
 from nearedge.program import add_results, guarded, new_parser, write_results
@@ -43,7 +43,8 @@ def run(workspace: Path) -> ConversionSection:
         raise InputError(f"{path}: the model that fetch-model brought is gone; run fetch-model again")
     say(f"converting {description.source.path} ({found.format}, {size_of(path) / 1e6:.1f} MB) to OpenVINO IR")
     started = time.monotonic()
-    model = convert.convert(path, found.format, description)
+    code = own_code.allowed(description, found.code_sha256, folder)
+    model = convert.convert(path, found.format, description, code)
     inputs, outputs = convert.specs(model, str(path))
     with new_directory(workspace / IR) as building:
         convert.save(model, building)

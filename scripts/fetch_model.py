@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import companions, formats
+from converters import companions, formats, own_code
 from nearedge.delivery import access as registry
 from nearedge.delivery import bucket, deployed, git, site_usage
 from nearedge.delivery.download import Client
@@ -36,10 +36,15 @@ STEP_IMAGES = ("core", "onnx", "pytorch", "tensorflow")
 
 @dataclass(frozen=True)
 class Expected:
-    """The sha256 that the model has to have; empty: what model.yaml says. `required`: one of the two has to say it."""
+    """What has to be so of the model that is fetched.
+
+    `sha256`: of the model; empty: what model.yaml says. `required`: one of the two has to say it. `code`: whether
+    Python of its own may run in the later Tasks.
+    """
 
     sha256: str = ""
     required: bool = False
+    code: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--sha256", default="", help="what the model has to have; empty: what model.yaml says")
     options.add_argument("--require-sha256", type=boolean, default=False, help="refuse a model that has no such digest")
+    options.add_argument(
+        "--allow-code", type=boolean, default=False,
+        help="true: Python that comes with the model (source.factory, metric.name) may run in the later Tasks",
+    )  # fmt: skip
     options.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="cap on what is fetched and unpacked")
     options.add_argument("--git-url", default="", help="GitOps repository; empty: gitops.git in the workspace")
     options.add_argument("--git-branch", default="main", help="branch of the GitOps repository")
@@ -101,7 +110,9 @@ def run(
             check_sha256(collected, expected)
             profile = collected.description.target.profile
             read_profile(profile, into)
-            form = formats.recognise(collected.model)
+            form = formats.recognise(collected.model, factory=collected.description.source.factory is not None)
+            if not expected.code:
+                own_code.refuse(collected.description, into, collected.code_sha256)
     fetch_previous(workspace, collected.description.name, reach.repository, known_as)
     section = SourceSection(
         name=collected.description.name,
@@ -112,6 +123,7 @@ def run(
         size_bytes=collected.size_bytes,
         description_sha256=meaning_sha256(collected.description),
         data_sha256=collected.data_sha256,
+        code_sha256=collected.code_sha256,
         origin=place.origin,
     )
     sections.write(workspace, section)
@@ -142,7 +154,7 @@ def clear(workspace: Path) -> None:
 
 def belonging(path: Path) -> list[str]:
     """The names of the files that a model file needs beside it."""
-    return companions.names(path, formats.recognise(path))
+    return companions.names(path, formats.form_of(path))
 
 
 def check_sha256(collected: Collected, expected: Expected) -> None:
@@ -192,7 +204,8 @@ def summary(section: SourceSection, workspace: Path) -> str:
     """One line for the log."""
     known = "an upgrade of what git says is deployed" if (workspace / record.PREVIOUS).is_file() else "a first release"
     size = f"{section.size_bytes / 1e6:.1f} MB"
-    return f"{section.name} {section.version}: {section.format}, {size}, sha256 {section.sha256[:12]}, {known}"
+    code = f", may run its own Python (sha256 {section.code_sha256[:12]})" if section.code_sha256 else ""
+    return f"{section.name} {section.version}: {section.format}, {size}, sha256 {section.sha256[:12]}{code}, {known}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -208,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             store=bucket.Access(options.s3_endpoint, options.aws_credentials, options.ca_bundle),
         )
         known_as = Deployed(options.git_url, options.git_branch)
-        expected = Expected(options.sha256, options.require_sha256)
+        expected = Expected(options.sha256, options.require_sha256, options.allow_code)
         section = run(options.workspace, options.model, options.source, reach, known_as, expected)
         images = {kind: getattr(options, f"step_image_{kind}") for kind in STEP_IMAGES}
         write_results(

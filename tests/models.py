@@ -249,6 +249,18 @@ def tflite(folder: Path) -> Path:
     return folder / "net.tflite"
 
 
+def keras(folder: Path) -> Path:
+    """The small CNN of Keras in Keras's own format."""
+    keras_net().save(folder / "net.keras")
+    return folder / "net.keras"
+
+
+def keras_h5(folder: Path) -> Path:
+    """The same as Keras 2 saved models."""
+    keras_net().save(folder / "net.h5")
+    return folder / "net.h5"
+
+
 def openvino_ir(folder: Path) -> Path:
     """`Net` as an IR."""
     from converters import telemetry
@@ -274,9 +286,11 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "savedmodel-keras": savedmodel_keras,
     "frozen-pb": frozen_pb,
     "tflite": tflite,
+    "keras": keras,
+    "keras-h5": keras_h5,
     "openvino-ir": openvino_ir,
 }
-FORMS = {name: name if name in ("frozen-pb", "openvino-ir") else name.split("-")[0] for name in MAKERS}
+FORMS = {name: name if name in ("frozen-pb", "openvino-ir", "keras-h5") else name.split("-")[0] for name in MAKERS}
 
 
 class Models:

@@ -20,6 +20,9 @@ LFS = b"version https://git-lfs.github.com/spec/v1"
 LFS_MAX = 1024
 """A pointer file is smaller than this (git-lfs, docs/spec.md)."""
 
+BYTECODE = "__pycache__"
+"""Made by Python from what lies beside it; it would differ from machine to machine."""
+
 MAX_DESCRIPTION = 1 << 20
 """Bytes of a model.yaml."""
 
@@ -47,13 +50,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Collected:
-    """What `collect` put into a folder."""
+    """What `collect` put into a folder; digests are empty where there are no data, or no code."""
 
     description: Description
     model: Path
     sha256: str
     size_bytes: int
     data_sha256: str
+    code_sha256: str = ""
 
 
 def find_description(root: Path, subpath: str, what: str) -> Path:
@@ -92,6 +96,9 @@ def collect(place: Place, into: Path, companions: Companions, max_bytes: int) ->
     model = copying.copy(wanted.source.path, "source.path")
     others = [copying.copy(name, f"{wanted.source.path} needs") for name in extra]
     data = copying.copy(wanted.data.path, "data.path") if wanted.data else None
+    code = copying.copy(wanted.code, "code") if wanted.code else None
+    if code is not None and not code.is_dir():
+        raise InputError(f"model.yaml: code: {wanted.code!r} is a file; name the folder that holds the Python")
     if wanted.target.profile.endswith((".yaml", ".yml")):
         copying.copy(wanted.target.profile, "target.profile")
     return Collected(
@@ -100,6 +107,7 @@ def collect(place: Place, into: Path, companions: Companions, max_bytes: int) ->
         sha256=digest(model, others),
         size_bytes=size_of(model) + sum(size_of(other) for other in others),
         data_sha256=sha256_tree(data) if data else "",
+        code_sha256=sha256_tree(code) if code else "",
     )
 
 
@@ -143,6 +151,7 @@ class Copying:
     def tree(self, found: Path, target: Path) -> None:
         """Copy a folder; links to folders and files that are none are refused."""
         for folder, folders, files in os.walk(found, onerror=refuse):
+            folders[:] = [name for name in folders if name != BYTECODE]
             for name in folders:
                 if (Path(folder) / name).is_symlink():
                     raise self.fault(Path(folder) / name, "is a link to a folder; put the folder itself there")

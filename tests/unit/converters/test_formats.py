@@ -57,15 +57,14 @@ class Evil:
         return (open, (self.path, "w"))
 
 
-def keras_file(path, ending):
-    """A small Keras model saved under `path`."""
+def keras_weights(path):
+    """The weights of a small Keras model without the model."""
     import keras
 
-    target = path.with_name(f"keras{ending}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Keras says while it saves is not ours
-        keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(target)
-    path.write_bytes(target.read_bytes())
+        keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(path.with_name("k.weights.h5"))
+    path.write_bytes(path.with_name("k.weights.h5").read_bytes())
 
 
 def zipped(path, **entries):
@@ -83,6 +82,8 @@ def bomb(path):
 
 
 SAFETENSORS = b"\x10\0\0\0\0\0\0\0" + b'{"__metadata__":' + b"\0" * 8
+WEIGHTS = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+WEIGHTS = len(WEIGHTS).to_bytes(8, "little") + WEIGHTS + bytes(8)
 BAD = {
     "missing": (lambda _: None, InputError, "no such file"),
     "empty": (lambda p: p.write_bytes(b""), InputError, "empty"),
@@ -106,8 +107,11 @@ BAD = {
     "plain pickle": (lambda p: p.write_bytes(pickle.dumps(Evil("x"))), UnsupportedError, "never opened"),
     "oldest pickle": (lambda p: p.write_bytes(pickle.dumps(Evil("x"), 2)), UnsupportedError, "never opened"),
     "damaged pickle": (lambda p: p.write_bytes(b"\x80\x04\xff\xff"), UnsupportedError, "never opened"),
-    "keras": (lambda p: keras_file(p, ".keras"), UnsupportedError, "model.export"),
-    "keras h5": (lambda p: keras_file(p, ".h5"), UnsupportedError, "model.export"),
+    "keras weights": (keras_weights, InputError, "weights alone.*model.save"),
+    "hdf5 cut in its superblock": (lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n\0\0\0"), InputError, "truncated HDF5"),
+    "whole safetensors": (lambda p: p.write_bytes(WEIGHTS), InputError, "holds weights .safetensors.*source.factory"),
+    "cut safetensors": (lambda p: p.write_bytes(WEIGHTS[:-1]), InputError, "its header says"),
+    "safetensors of nothing": (lambda p: p.write_bytes(SAFETENSORS[:9]), InputError, "not recognised"),
     "safetensors": (lambda p: p.write_bytes(SAFETENSORS), InputError, "safetensors"),
     "arrays": (lambda p: zipped(p, **{"x.npy": b"1"}), InputError, "holds no model"),
     "old pt2": (lambda p: zipped(p, **{"serialized_exported_program.json": b"{}"}), UnsupportedError, "2.7"),
@@ -131,7 +135,7 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path, monkeypatch, name):
     assert not (tmp_path / "x").exists(), "the pickle was loaded"
 
 
-@pytest.mark.parametrize("name", ["onnx", "frozen-pb", "torchscript", "pt2"])
+@pytest.mark.parametrize("name", ["onnx", "frozen-pb", "torchscript", "pt2", "keras", "keras-h5"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
 def test_a_truncated_file_is_refused(models, tmp_path, name, share):
     content = models.path(name).read_bytes()

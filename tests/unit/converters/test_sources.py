@@ -17,6 +17,7 @@ CLOSE = 1e-5
 LABELS = {
     "torchscript": "PyTorch 2.", "pt2": "PyTorch 2.", "onnx": "ONNX Runtime 1.", "savedmodel": "TensorFlow 2.",
     "frozen-pb": "TensorFlow 2.", "tflite": "TensorFlow 2.", "openvino-ir": "OpenVINO 20",
+    "keras": "TensorFlow 2.", "keras-h5": "TensorFlow 2.",
 }  # fmt: skip
 
 
@@ -192,9 +193,9 @@ def test_inputs_that_the_model_cannot_take_are_named(models):
             sources.load_source(path, form, description).predict(values)
 
 
-def test_a_format_that_cannot_be_run(models):
+def test_weights_are_no_model_without_code(models):
     description = described(models.path("onnx"), "onnx", "onnx")
-    with pytest.raises(UnsupportedError, match="model"):
-        sources.load_source(models.path("onnx"), "keras", description)
-    with pytest.raises(UnsupportedError, match="model"):
-        convert.convert(models.path("onnx"), "keras", description)
+    with pytest.raises(InputError, match="none is allowed here"):
+        sources.load_source(models.path("onnx"), "state-dict", description)
+    with pytest.raises(InputError, match="none is allowed here"):
+        convert.convert(models.path("onnx"), "safetensors", description)
