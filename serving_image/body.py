@@ -6,6 +6,7 @@ from typing import Any
 
 from serving_image.compression import IDENTITY, Decompressor, known_encoding
 from serving_image.faults import SlowBodyError, TooLargeError, UnavailableError
+from serving_image.large_body import LARGE_BYTES
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,12 +40,22 @@ class Bodies:
         declared = int(headers.get(b"content-length", b"0"))
         if declared > limit:
             raise too_large(declared, limit, hint)
+        reserved = declared if declared >= LARGE_BYTES else 0  # these come in one message, held while they are read
+        self.hold(reserved)
         try:
             async with asyncio.timeout(self.timeout):
                 body = await self.pieces(receive, limit, hint)
         except TimeoutError:
             raise SlowBodyError(f"the body did not arrive within {self.timeout:g} s") from None
+        finally:
+            self.held -= reserved
         return body if encoding == IDENTITY else await self.decompressor.expand(body, encoding, limit, hint)
+
+    def hold(self, size: int) -> None:
+        """Count `size` bytes as held. Raises UnavailableError where that is too much together."""
+        if self.held + size > self.budget:
+            raise UnavailableError("too many large requests are being read; try again later")
+        self.held += size
 
     async def pieces(self, receive: Receive, limit: int, hint: str) -> bytes:
         """A body, in one piece or in many."""
@@ -61,9 +72,7 @@ class Bodies:
                     raise too_large(size, limit, hint)
                 if not pieces and not message.get("more_body"):
                     return piece
-                if self.held + len(piece) > self.budget:
-                    raise UnavailableError("too many large requests are being read; try again later")
-                self.held += len(piece)
+                self.hold(len(piece))
                 reserved += len(piece)
                 pieces.append(piece)
                 if not message.get("more_body"):

@@ -4,7 +4,10 @@ import asyncio
 import resource
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving_image.large_body import LARGE_BYTES, LargeBody
 
 JOINED_BYTES = 1 << 16
 """Pieces larger than this are sent by themselves rather than copied."""
@@ -83,6 +86,8 @@ class Connection(HttpToolsProtocol):
     head_bytes = 0
     in_head = False
     head_timer: asyncio.TimerHandle | None = None
+    length = 0
+    large: LargeBody | None = None
     unread = -1
 
     def __init__(self, *arguments: Any, limit: int = 1 << 30, **named: Any) -> None:  # uvicorn's own arguments
@@ -137,14 +142,41 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self.in_head, self.head_bytes = True, 0
+        self.in_head, self.head_bytes, self.length, self.large = True, 0, 0, None
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; the parser refuses a Content-Length that is no number, or beside a chunked body."""
+        super().on_header(name, value)
+        if self.headers[-1][0] == b"content-length":
+            self.length = int(value)
+
     def on_headers_complete(self) -> None:
-        """The head of a request is here."""
+        """The head of a request is here. One that waits behind another (pipelined) is left to uvicorn."""
         self.in_head = False
         self.stop_timer()
         super().on_headers_complete()
+        if self.length >= LARGE_BYTES and not self.pipeline:
+            self.large = LargeBody(self, self.cycle, self.length)
+            self.cycle.receive = self.large.receive  # type: ignore[assignment,method-assign]  # its task starts later
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body; after the answer nobody wants it."""
+        if self.large is None or self.cycle.response_complete:
+            super().on_body(body)
+        else:
+            self.large.feed(body)
+
+    def body_complete(self) -> None:
+        """A large body was read past the parser, which still waits for it: the next request gets a new one."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+
+    def shutdown(self) -> None:
+        """Finish what was begun, then close."""
+        if self.large is not None:
+            self.large.keep_alive = False
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
