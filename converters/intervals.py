@@ -1,10 +1,10 @@
 """Confidence intervals, so that no gate works on a single figure.
 
 Turns, not requests, are what is independent: requests of one turn share whatever slowed the machine then. So a ratio is
-taken turn by turn (what slows one subject slows the other), and its 95 % interval is Student's on the logarithms of those
-ratios (Jain, The Art of Computer Systems Performance Analysis, 13.4: paired observations; logarithms since a ratio and
-its inverse must give the same answer). A percentile's interval is the bootstrap's over whole turns (Davison and Hinkley,
-Bootstrap Methods and their Application, 3.8: resampling clusters), with a fixed seed.
+taken turn by turn (what slows one subject slows the other), and its 95 % interval is Student's on the logarithms of
+those ratios (Jain, The Art of Computer Systems Performance Analysis, 13.4: paired observations; logarithms since a
+ratio and its inverse must give the same answer). A percentile's interval is the bootstrap's over whole turns (Davison
+and Hinkley, Bootstrap Methods and their Application, 3.8: resampling clusters), with a fixed seed.
 """
 
 import math
@@ -30,11 +30,11 @@ def student_975(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
+    return float(z + sum(term / freedom**power for power, term in enumerate(terms, 1)))
 
 
 def faster(other: Sequence[float], this: Sequence[float]) -> Ratio:
-    """How many times faster `this` is than `other`, from the medians of the same turns in milliseconds; two at least."""
+    """How many times faster `this` is than `other`, from medians in milliseconds of the same two or more turns."""
     logs = np.log(np.asarray(other) / np.asarray(this))
     middle = float(logs.mean())
     half = student_975(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))

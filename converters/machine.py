@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psutil
 
-from converters import instruction_set
+from converters import confinement, instruction_set
 from converters.quantities import counted
-from nearedge.release.profile import Profile
+from nearedge.release.profile import InstructionSet, Profile
 from nearedge.release.sections import Machine
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -63,22 +63,56 @@ def cpu_name(cpuinfo: str) -> str:
     return "unknown processor"
 
 
-def describe(profile: Profile) -> Machine:
+def share(profile: Profile) -> confinement.Share:
+    """The profile's share for one model, never above what this process has, and how it can be held."""
+    usable = quota() or float(len(usable_cores()))
+    return confinement.share(min(profile.model.cpu, usable), min(profile.model.memory_mib, memory_mib()))
+
+
+def pinned(profile: Profile) -> list[int]:
+    """Numbers of the processors that timed processes run on: as many as the profile's share touches."""
+    return usable_cores()[-max(1, math.ceil(profile.model.cpu)) :]
+
+
+def measured_cpu(profile: Profile, held: confinement.Share) -> float:
+    """Most CPU that a timed process can have, in cores."""
+    whole = float(len(pinned(profile)))
+    return min(held.cpu, whole) if held.cpu_parent else whole
+
+
+def describe(profile: Profile, held: confinement.Share) -> Machine:
     """Where figures are measured, and how the profile's share was held."""
-    threads, here = threads_here(profile), instruction_set.here()
-    said = [f"affinity to {threads} of {len(os.sched_getaffinity(0))} processors and {counted(threads, 'thread')}"]
-    if threads < profile.threads:
-        said.append(f"the profile allows {profile.threads} threads, this process may use no more")
-    if profile.instruction_set != here and instruction_set.has(here, profile.instruction_set):
-        said.append(
-            f"the site's {profile.instruction_set} is less than this machine's {here}, so times there are longer"
-        )
-    elif not instruction_set.has(here, profile.instruction_set):
-        said.append(f"the site's {profile.instruction_set} is not on this machine, which has {here}")
+    here = instruction_set.here()
     return Machine(
         cpu=cpu_name(instruction_set.CPUINFO.read_text(encoding="utf-8")),
         instruction_set=here,
         cores=len(usable_cores()),
         memory_mib=memory_mib(),
-        limited_by="; ".join(said),
+        limited_by="; ".join([*limits_said(profile, held), *site_said(profile, here)]),
+        measured_cpu=measured_cpu(profile, held),
     )
+
+
+def limits_said(profile: Profile, held: confinement.Share) -> list[str]:
+    """How CPU and memory were held, and where that is less or more than the profile's share."""
+    threads, cores = threads_here(profile), len(pinned(profile))
+    said = []
+    if held.cpu_parent:
+        said.append(f"a quota of {held.cpu:g} CPU by a control group (version {held.cpu_parent.version})")
+    said.append(f"affinity to {cores} of {len(os.sched_getaffinity(0))} processors and {counted(threads, 'thread')}")
+    if not held.cpu_parent and held.cpu < cores:
+        said.append(f"the share of {held.cpu:g} CPU could not be held: measured on {counted(cores, 'whole core')}")
+    how = "by a control group" if held.memory_parent else "by ending what takes more"
+    said.append(f"memory to {held.memory_mib} MiB {how}")
+    if threads < profile.threads:
+        said.append(f"the profile allows {profile.threads} threads, this process may use no more")
+    return said
+
+
+def site_said(profile: Profile, here: InstructionSet) -> list[str]:
+    """How the site's instruction set differs from this machine's, as a sentence, or nothing."""
+    if profile.instruction_set == here:
+        return []
+    if instruction_set.has(here, profile.instruction_set):
+        return [f"the site's {profile.instruction_set} is less than this machine's {here}, so times there are longer"]
+    return [f"the site's {profile.instruction_set} is not on this machine, which has {here}"]

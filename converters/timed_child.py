@@ -16,29 +16,44 @@ from typing import Any
 
 import numpy as np
 
-from converters import telemetry
+from converters import crowd, telemetry
 
-Predict = Callable[[Mapping[str, Any]], object]
+Predict = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 FRAMEWORKS = {
     "torchscript": "torch", "pt2": "torch", "onnx": "onnxruntime",
+    "state-dict": "torch", "safetensors": "torch",
     "savedmodel": "tensorflow", "frozen-pb": "tensorflow", "tflite": "tensorflow",
+    "keras": "keras", "keras-h5": "keras",
 }  # fmt: skip
 """What runs a source of that format; an IR has none."""
-MOST_LATENCIES = 5000
-"""A slice ends at so many; more would only lengthen the answer."""
 
 
-def load_ir(spec: Mapping[str, Any]) -> Predict:
-    """An IR, compiled with the properties of the spec, and fed as a server would: no copy on the way in, one out."""
+def join(groups: list[str]) -> None:
+    """Become a member of these control groups."""
+    for file in groups:
+        Path(file).write_text(str(os.getpid()), encoding="ascii")
+
+
+def compiled(spec: Mapping[str, Any]) -> tuple[Any, float]:  # openvino.CompiledModel
+    """The IR, compiled with the properties of the spec, and the seconds that compiling took."""
     import openvino
 
-    compiled = openvino.Core().compile_model(spec["model"], "CPU", spec["config"])
-    inputs = {port.get_any_name(): port for port in compiled.inputs}
-    outputs = {port.get_any_name(): port for port in compiled.outputs}
-    request = compiled.create_infer_request()
+    core = openvino.Core()
+    model = core.read_model(spec["model"])
+    began = time.perf_counter()
+    return core.compile_model(model, "CPU", spec["config"]), time.perf_counter() - began
 
-    def predict(feed: Mapping[str, Any]) -> object:
+
+def requester(model: Any) -> Predict:  # openvino.CompiledModel
+    """Requests to it, one at a time, fed as a server would: no copy on the way in, one out."""
+    import openvino
+
+    inputs = {port.get_any_name(): port for port in model.inputs}
+    outputs = {port.get_any_name(): port for port in model.outputs}
+    request = model.create_infer_request()
+
+    def predict(feed: Mapping[str, Any]) -> dict[str, Any]:
         for name, port in inputs.items():
             request.set_tensor(port, openvino.Tensor(feed[name], shared_memory=True))
         request.infer()
@@ -48,13 +63,15 @@ def load_ir(spec: Mapping[str, Any]) -> Predict:
 
 
 def load_original(spec: Mapping[str, Any]) -> Predict:
-    """The trained model in its own framework."""
-    from converters import sources
+    """The trained model in its own framework, with its preprocessing: it is fed what the IR is fed."""
+    from converters import preprocessing, sources, workspace
     from nearedge.release import description
 
-    described = description.read(Path(spec["description"]))
-    source = sources.load_source(Path(spec["model"]), spec["format"], described, threads=spec["threads"])
-    return source.predict
+    at = Path(spec["description"])
+    described = description.read(at)
+    code = None if described.code is None else workspace.read(at.parent.parent).code()
+    source = sources.load_source(Path(spec["model"]), spec["format"], described, threads=spec["threads"], code=code)
+    return lambda feed: source.predict(preprocessing.preprocess(described, feed))
 
 
 def rows_of(path: str) -> list[dict[str, Any]]:
@@ -65,18 +82,6 @@ def rows_of(path: str) -> list[dict[str, Any]]:
     return [{name: np.array(array[at], order="C") for name, array in whole.items()} for at in range(count)]
 
 
-def timed(predict: Predict, feeds: list[dict[str, Any]], seconds: float) -> list[float]:
-    """Latencies in milliseconds of requests sent one after the other for so long; at least three."""
-    latencies: list[float] = []
-    until = time.perf_counter() + seconds
-    while len(latencies) < 3 or (time.perf_counter() < until and len(latencies) < MOST_LATENCIES):
-        feed = feeds[len(latencies) % len(feeds)]
-        began = time.perf_counter()
-        predict(feed)
-        latencies.append((time.perf_counter() - began) * 1000)
-    return latencies
-
-
 def peak_mib() -> float:
     """Largest resident memory of this process so far. VmHWM, since ru_maxrss begins with the parent's."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
@@ -85,11 +90,19 @@ def peak_mib() -> float:
     raise RuntimeError("/proc/self/status has no VmHWM")
 
 
-def answer(predict: Predict, feeds: list[dict[str, Any]], path: str) -> None:
+def answer(answers: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], feeds: list[Any], path: str) -> None:
     """Write the answers to all feeds to an .npz; axis 0 the request."""
-    found: list[Any] = [predict(feed) for feed in feeds]
+    found = answers(feeds)
     whole: dict[str, Any] = {name: np.stack([one[name] for one in found]) for name in found[0]}
     np.savez(path, **whole)
+
+
+def load(spec: Mapping[str, Any]) -> tuple[list[Predict], float | None]:
+    """What answers requests, one for each worker, and the seconds that compiling took where that is a step."""
+    if spec["kind"] == "source":
+        return [load_original(spec)], None
+    model, seconds = compiled(spec)
+    return [requester(model) for _ in range(spec["workers"])], seconds
 
 
 def main() -> int:
@@ -101,24 +114,27 @@ def main() -> int:
     def say(**values: object) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
+    join(spec["groups"])
     feeds = rows_of(spec["feeds"])
     telemetry.off()
     importlib.import_module(FRAMEWORKS.get(spec["format"], "openvino"))  # Python's import is not the model's load
     os.sched_setaffinity(0, spec["cores"])
     began = time.perf_counter()
-    predict = (load_ir if spec["kind"] == "ir" else load_original)(spec)
+    workers, compiling = load(spec)
     loaded = time.perf_counter()
-    predict(feeds[0])
-    say(load_ms=(loaded - began) * 1000, first_ms=(time.perf_counter() - loaded) * 1000)
+    workers[0](feeds[0])
+    first = time.perf_counter()
+    compile_ms = None if compiling is None else compiling * 1000
+    say(load_ms=(loaded - began) * 1000, compile_ms=compile_ms, first_ms=(first - loaded) * 1000, peak_mib=peak_mib())
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "quit":
             break
         if command["do"] == "answer":
-            answer(predict, feeds, command["path"])
+            answer(crowd.batched(workers[0], spec["batch"]), feeds, command["path"])
             say(done=True)
         else:
-            say(latencies=timed(predict, feeds, command["seconds"]), peak_mib=peak_mib())
+            say(**crowd.turn(workers, feeds, spec["batch"], command["lead"], command["seconds"]), peak_mib=peak_mib())
     return 0
 
 

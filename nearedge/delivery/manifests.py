@@ -39,12 +39,13 @@ class Resources:
 
 
 def resources(record: Record, profile: Profile) -> Resources:
-    """The pod's share: memory as measured, CPU as the profile gives one model, of which a quarter is held for it."""
+    """The pod's share as measured; else the profile's share for one model, of whose CPU a quarter is held for it."""
     benchmark = record.evidence.benchmark
-    cpu = round(profile.model.cpu * 1000)
+    cpu_request_m = benchmark.cpu_request_m if benchmark else None
+    cpu_limit_m = benchmark.cpu_limit_m if benchmark else None
     return Resources(
-        cpu_request_m=profile.cpu_request_m,
-        cpu_limit_m=cpu,
+        cpu_request_m=cpu_request_m or profile.cpu_request_m,
+        cpu_limit_m=cpu_limit_m or round(profile.model.cpu * 1000),
         memory_request_mib=benchmark.memory_request_mib if benchmark else profile.model.memory_mib,
         memory_limit_mib=benchmark.memory_limit_mib if benchmark else profile.model.memory_mib,
     )

@@ -121,10 +121,16 @@ def identity(workspace: Path, profile: str) -> Identity:
             bin_sha256=optimization.bin_sha256,
         ),
         precision=optimization.precision,
-        runtime=optimization.runtime,
+        runtime=runtime(workspace, optimization),
         thresholds=verification.thresholds,
         golden=sections.read_optional(workspace, GoldenSection),
     )
+
+
+def runtime(workspace: Path, optimization: OptimizationSection) -> RuntimeConfiguration:
+    """How the server runs the model: as benchmark-model chose, or as optimize-model did where nothing was measured."""
+    benchmark = sections.read_optional(workspace, BenchmarkSection)
+    return optimization.runtime if benchmark is None or benchmark.runtime is None else benchmark.runtime
 
 
 def assemble(workspace: Path, profile: str) -> Record:

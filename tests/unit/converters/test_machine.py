@@ -1,11 +1,12 @@
 """What this process may use, from affinity and cgroups of both versions."""
 
 import os
+from pathlib import Path
 
 import psutil
 import pytest
 
-from converters import machine
+from converters import confinement, machine
 from nearedge.release import profile
 
 
@@ -43,21 +44,25 @@ def test_memory_is_the_machines_or_the_limit(tmp_path):
     assert machine.memory_mib(cgroup(tmp_path, **{"memory__memory-limit_in_bytes": str(32 << 20)})) == 32
 
 
+def described(site, root=Path("/nowhere")):
+    return machine.describe(site, confinement.share(site.model.cpu, site.model.memory_mib, root))
+
+
 def test_a_machine_says_how_the_share_was_held():
     site = profile.read("sno-medium")
-    found = machine.describe(site.model_copy(update={"instruction_set": "sse42"}))
+    found = described(site.model_copy(update={"instruction_set": "sse42"}))
     assert found.cores >= 1 and found.memory_mib > 0 and found.cpu
     assert (
         f"{min(4, found.cores)} of" in found.limited_by
         and "the site's sse42 is less than this machine's" in found.limited_by
     )
-    many = machine.describe(site.model_copy(update={"model": site.model.model_copy(update={"cpu": 4096})}))
+    many = described(site.model_copy(update={"model": site.model.model_copy(update={"cpu": 4096})}))
     assert "the profile allows 4096 threads, this process may use no more" in many.limited_by
 
 
 def test_a_lesser_machine_than_the_sites_is_said(monkeypatch):
     monkeypatch.setattr(machine.instruction_set, "here", lambda: "avx2")
-    found = machine.describe(profile.read("sno-medium"))
+    found = described(profile.read("sno-medium"))
     assert found.limited_by.endswith("the site's amx is not on this machine, which has avx2")
 
 
