@@ -132,14 +132,6 @@ def data(folder, rows=30, **arrays):
     return folder / "data.npz"
 
 
-def test_init_says_which_data_it_writes_no_block_for(place, capsys):
-    model = place("onnx")
-    (model.parent / "d.csv").write_text("a\n1\n")
-    assert init.main([str(model), f"--data={model.parent / 'd.csv'}"]) == 1
-    assert "write `data` as docs/model-yaml.md says" in capsys.readouterr().err
-    assert not (model.parent / "model.yaml").exists()
-
-
 def test_data_are_checked_and_split(place, capsys):
     model = place("onnx")
     found = data(model.parent, label=np.arange(30) % 5)
@@ -193,6 +185,112 @@ def test_data_that_do_not_fit_are_refused(place, capsys, arrays, text):
     assert init.main([str(model), f"--data={found}"]) == 1
     assert text in capsys.readouterr().err
     assert not (model.parent / "model.yaml").exists()
+
+
+def written(model, *options):
+    """What init writes of data and metric, given these options."""
+    assert init.main([str(model), *options]) == 0
+    described = descriptions.read(model.parent / "model.yaml")
+    metric = None if described.metric is None else described.metric.name
+    return described.data.model_dump(exclude_none=True, exclude={"path"}), metric
+
+
+@pytest.fixture
+def table_model(tmp_path):
+    """An ONNX model of three features, where CSV files and its model.yaml can lie beside it."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info
+    node = helper.make_node("Relu", ["x"], ["y"])
+    ends = [value("x", TensorProto.FLOAT, ["n", 3])], [value("y", TensorProto.FLOAT, ["n", 3])]
+    onnx.save(helper.make_model(helper.make_graph([node], "g", *ends), ir_version=9), tmp_path / "three.onnx")
+    return tmp_path / "three.onnx"
+
+
+ROWS = {"calibration": (0, 2), "evaluation": (2, 6)}
+TABLES = {
+    "without labels": ("a,b,c\n", "1,2,{n}\n", [], ROWS, None),
+    "a column called so": ("a,Label,b,c\n", "1,{n},2,3\n", [], ROWS | {"labels": "Label"}, "accuracy"),
+    "named": ("a,b,c,price\n", "1,2,3,{n}.5\n", ["--labels=price"], ROWS | {"labels": "price"}, "mae"),
+    "names are classes": (
+        "a,b,c,class\n", "1,2,3,k-{n}\n", [],
+        ROWS | {"labels": "class", "classes": [f"k-{n}" for n in range(6)]}, "accuracy",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_csv_file_is_described(table_model, case):
+    head, row, options, data_block, metric = TABLES[case]
+    (table_model.parent / "d.csv").write_text(head + "".join(row.format(n=n) for n in range(6)))
+    assert written(table_model, f"--data={table_model.parent / 'd.csv'}", *options) == (data_block, metric)
+
+
+REFUSED_TABLES = {
+    "too few columns": ("a,b\n1,2\n3,4\n", [], "the input takes [-1, 3]"),
+    "one row": ("a,b,c\n1,2,3\n", [], "holds 1 rows"),
+    "no such column": ("a,b,c\n1,2,3\n1,2,3\n", ["--labels=z"], "no column 'z'"),
+    "a word": ("a,b,c\n1,2,3\n1,x,3\n", [], "line 3, column 'b'"),
+    "names that are no classes": (
+        "a,b,c,label\n" + "".join(f"1,2,3,k{n}\n" for n in range(1001)), [], "1001 different names",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED_TABLES)
+def test_a_csv_file_that_does_not_fit_is_refused(table_model, capsys, case):
+    text, options, words = REFUSED_TABLES[case]
+    (table_model.parent / "d.csv").write_text(text)
+    assert init.main([str(table_model), f"--data={table_model.parent / 'd.csv'}", *options]) == 1
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+    assert sorted(path.name for path in table_model.parent.iterdir()) == ["d.csv", "three.onnx"]
+
+
+def picture(path, size=8):
+    """A small picture under `path`."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (size, size), "red").save(path)
+
+
+def test_folders_of_pictures_are_classes(place):
+    model = place("onnx")
+    for name in ("cat", "dog"):
+        for number in range(3):
+            picture(model.parent / "data" / name / f"{number}.png", 9)
+    found = written(model, f"--data={model.parent / 'data'}")
+    assert found == (ROWS | {"labels": "folders", "classes": ["cat", "dog"], "resize": "crop"}, "accuracy")
+    assert (model.parent / "model.yaml").read_text().count("# CHECK") == 2
+
+
+def test_pictures_with_a_list_of_labels_and_without(place):
+    model = place("onnx")
+    for number in range(6):
+        picture(model.parent / "data" / f"{number}.png")
+    found = written(model, f"--data={model.parent / 'data'}")
+    assert found == (ROWS, None)
+    (model.parent / "data" / "labels.csv").write_text("file,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(6)))
+    found = written(model, f"--data={model.parent / 'data'}", "--force")
+    assert found == (ROWS | {"labels": "labels.csv"}, "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (lambda folder: folder.mkdir(), [], "neither .npy files nor pictures"),
+        (lambda folder: picture(folder / "a.png"), ["--labels=none.csv"], "no such file"),
+        (lambda folder: picture(folder / "a.png"), ["--labels=label"], "of pictures they are folders, or a .csv"),
+        (lambda folder: (picture(folder / "a" / "x.png"), (folder / "b").write_text("")), [], "is no folder"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused(place, capsys, make, options, words):
+    model = place("onnx")
+    make(model.parent / "data")
+    assert init.main([str(model), f"--data={model.parent / 'data'}", *options]) == 1
+    assert words in capsys.readouterr().err and not (model.parent / "model.yaml").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no numpy data"])
