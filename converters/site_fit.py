@@ -9,8 +9,10 @@ platform takes of it are the profile's: git does not say them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from converters.workspace import Work
+from nearedge.release import usage
 from nearedge.release.profile import Profile
-from nearedge.release.sections import SiteFit
+from nearedge.release.sections import BenchmarkSection, SiteFit
 from nearedge.release.usage import Running, Usage
 
 MOST_NAMES = 6
@@ -25,9 +27,19 @@ class Needs:
     cpu_request_m: int
 
 
-def fits(sites: Sequence[str], name: str, usage: Usage, needs: Needs, profile: Profile) -> list[SiteFit]:
+def added(section: BenchmarkSection, sites: Sequence[str], work: Work) -> BenchmarkSection:
+    """The section with the fit at each of `sites`, by what fetch-model found in git.
+
+    Raises InputError where that file is damaged.
+    """
+    needs = Needs(section.memory_limit_mib, section.cpu_request_m or work.profile.cpu_request_m)
+    found = fits(sites, work.description.name, usage.read(work.root), needs, work.profile)
+    return section.model_copy(update={"sites": found})
+
+
+def fits(sites: Sequence[str], name: str, known: Usage, needs: Needs, profile: Profile) -> list[SiteFit]:
     """For each of `sites`, whether the model `name` fits; a site that is not in git yet is an empty one."""
-    return [fit(site, usage.others(site, name), needs, profile) for site in dict.fromkeys(sites)]
+    return [fit(site, known.others(site, name), needs, profile) for site in dict.fromkeys(sites)]
 
 
 def fit(site: str, others: Sequence[Running], needs: Needs, profile: Profile) -> SiteFit:
