@@ -74,15 +74,12 @@ def retimed(earlier: Earlier, theirs: Measured, ours: Measured, allowed: float) 
     )
 
 
-def recorded(previous: Record, ours: Timing, peak_mib: float, allowed: float) -> Regression:
-    """Beside the figures of a record. The interval is only as wide as both runs' own spreads.
-
-    Raises InputError where the record has none.
-    """
+def recorded(previous: Record, ours: Timing, peak_mib: float, allowed: float) -> Regression | None:
+    """Beside the figures of a record, None where it has none. The interval is as wide as both runs' own spreads."""
     benchmark = previous.evidence.benchmark
     theirs = next((one for one in benchmark.timings if one.name == "deployed"), None) if benchmark else None
     if benchmark is None or theirs is None:
-        raise InputError(f"--against={PREVIOUS}: the deployed release's record has no benchmark")
+        return None
     ratio = theirs.p50_ms / ours.p50_ms
     wide = 1 + (theirs.spread + ours.spread) / 2
     return Regression(
