@@ -1,5 +1,6 @@
 """Whatever OpenVINO reads by itself (ONNX, TensorFlow, TFLite, IR): reading it, its signature, and running an IR."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from converters.refusal import explained
 from converters.signature import Shape, Signature, Tensor
 from nearedge.release.sections import Format
 
+LITE = ".tflite"
+"""The one format that OpenVINO tells by the file's name."""
 TENSORFLOW: tuple[Format, ...] = ("savedmodel", "frozen-pb", "tflite")
 
 
@@ -22,7 +25,12 @@ def read(path: Path, form: Format) -> Any:  # openvino.Model
     with explained(path, "OpenVINO cannot convert it"):
         if form == "openvino-ir":
             return ov.Core().read_model(path)
-        return ov.convert_model(path)
+        if form != "tflite" or path.suffix == LITE:
+            return ov.convert_model(path)
+        with tempfile.TemporaryDirectory(prefix="nearedge-lite-") as folder:
+            named = Path(folder) / f"model{LITE}"
+            named.symlink_to(path.resolve())
+            return ov.convert_model(named)
 
 
 def signature_of(model: Any, path: Path, form: Format) -> Signature:  # openvino.Model

@@ -61,10 +61,13 @@ def text(
     inputs: Sequence[Tensor],
     outputs: Sequence[str],
     data: str | None,
+    factory: str | None = None,
+    code: str | None = None,
 ) -> str:
     """The text of model.yaml. `inputs` are complete: names, shapes with -1, element types.
 
     `source` is relative to model.yaml; `data` is the block of data and metric, None for comments that explain them.
+    `factory` is the function in the folder `code`, relative to model.yaml, for weights alone.
     """
     rows = "300, 1000" if data is None else _rows(data)
     parts = [
@@ -75,6 +78,12 @@ def text(
         'description: ""',
         "source:",
         f"  path: {scalar(source)}",
+        *([f'  factory: "{factory}"         # makes the module that the weights are loaded into'] if factory else []),
+        *(
+            [f"code: {scalar(code)}                     # its folder; it runs only with the param allow-code=true"]
+            if code
+            else []
+        ),
         "inputs:                        # in shape, -1 may vary, [1, 8] within bounds; fixed ones run faster",
         *(line for tensor in inputs for line in _input(tensor, framework)),
         "outputs:                       # in the model's own order; these are the names that clients see",

@@ -139,7 +139,7 @@ def own_code_of(model: Path, form: Format, wishes: Wishes) -> OwnCode | None:
         if form in formats.WEIGHTS:
             raise InputError(
                 f"{model}: holds weights ({formats.WEIGHTS[form]}) and no model; say which Python function makes the "
-                f"torch.nn.Module: --factory package.module:function --code FOLDER --allow-code, or {archive.SAVE_TORCH}"
+                f"module: --factory package.module:function --code FOLDER --allow-code, or {archive.SAVE_TORCH}"
             )
         return None
     formats.recognise(model, factory=True)

@@ -13,7 +13,8 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 }  # fmt: skip
 DETECTION: tuple[str, ...] = ("map", "map50")
 
-OwnFunction = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+OWN_FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+OwnFunction = Annotated[str, Field(pattern=OWN_FUNCTION)]
 """A Python function of the user's own in the folder `code`, as `package.module:function`."""
 
 
