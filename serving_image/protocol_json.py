@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from serving_image import json_numbers
 from serving_image.faults import BadRequestError
 from serving_image.tensors import DTYPES, Array, Tensor, bf16_bits, elements, numbers, quoted
 
@@ -26,6 +27,8 @@ KINDS: dict[str, tuple[frozenset[type], str]] = {
 
 def document(body: bytes | memoryview) -> dict[str, Any]:
     """A JSON object from UTF-8. Raises BadRequestError; NaN, Infinity and very deep nesting are no JSON here."""
+    if len(body) >= json_numbers.LONG_BYTES and (found := json_numbers.document(body)) is not None:
+        return found
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -37,6 +40,8 @@ def document(body: bytes | memoryview) -> dict[str, Any]:
 
 def array(name: str, datatype: str, shape: tuple[int, ...], data: object) -> Array:
     """An array of `shape` from a flat list, or one nested as `shape` says. Raises BadRequestError."""
+    if isinstance(data, np.ndarray):  # json_numbers has made sure that it fits
+        return converted(name, datatype, data).reshape(shape)
     if not isinstance(data, list):
         raise BadRequestError(f"input {quoted(name)}: data must be a list of {KINDS[datatype][1]}")
     flat = flattened(name, shape, data) if data and type(data[0]) is list else data
@@ -69,7 +74,7 @@ def ragged(name: str, shape: tuple[int, ...]) -> BadRequestError:
     return BadRequestError(f"input {quoted(name)}: data is nested otherwise than shape {list(shape)} says")
 
 
-def converted(name: str, datatype: str, flat: list[Any]) -> Array:
+def converted(name: str, datatype: str, flat: list[Any] | Array) -> Array:
     """A flat array of the datatype. Raises BadRequestError for what overflows it."""
     dtype = np.dtype("<f4") if datatype == "BF16" else DTYPES[datatype]
     try:
