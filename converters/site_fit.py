@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.workspace import Work
-from nearedge.release import usage
 from nearedge.release.profile import Profile
 from nearedge.release.sections import BenchmarkSection, SiteFit
 from nearedge.release.usage import Running, Usage
@@ -27,14 +26,10 @@ class Needs:
     cpu_request_m: int
 
 
-def added(section: BenchmarkSection, sites: Sequence[str], work: Work) -> BenchmarkSection:
-    """The section with the fit at each of `sites`, by what fetch-model found in git.
-
-    Raises InputError where that file is damaged.
-    """
+def added(section: BenchmarkSection, sites: Sequence[str], known: Usage, work: Work) -> BenchmarkSection:
+    """The section with the fit at each of `sites`."""
     needs = Needs(section.memory_limit_mib, section.cpu_request_m or work.profile.cpu_request_m)
-    found = fits(sites, work.description.name, usage.read(work.root), needs, work.profile)
-    return section.model_copy(update={"sites": found})
+    return section.model_copy(update={"sites": fits(sites, work.description.name, known, needs, work.profile)})
 
 
 def fits(sites: Sequence[str], name: str, known: Usage, needs: Needs, profile: Profile) -> list[SiteFit]:

@@ -11,7 +11,7 @@ from converters.benchmark import Asked
 from converters.quantities import milliseconds, pace
 from nearedge.program import add_results, boolean, guarded, new_parser, write_results
 from nearedge.progress import say
-from nearedge.release import sections
+from nearedge.release import sections, usage
 from nearedge.release.sections import BenchmarkSection
 
 NAME = "benchmark-model"
@@ -90,7 +90,8 @@ def run(root: Path, asked: Asked, sites: Sequence[str] = ()) -> BenchmarkSection
     shutil.rmtree(root / REPORT, ignore_errors=True)
     telemetry.off()
     work = workspace.read(root)
-    section = site_fit.added(benchmark.measure(work, asked), sites, work)
+    running = usage.read(root)
+    section = site_fit.added(benchmark.measure(work, asked), sites, running, work)
     sections.write(root, section)
     for one in section.timings:
         times = f"median {milliseconds(one.p50_ms)}, p99 {milliseconds(one.p99_ms)}"

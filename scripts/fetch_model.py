@@ -113,7 +113,7 @@ def run(
             form = formats.recognise(collected.model, factory=collected.description.source.factory is not None)
             if not expected.code:
                 own_code.refuse(collected.description, into, collected.code_sha256)
-    fetch_previous(workspace, collected.description.name, reach.repository, known_as)
+            fetch_previous(workspace, collected.description.name, reach.repository, known_as)
     section = SourceSection(
         name=collected.description.name,
         version=collected.description.version,

@@ -92,6 +92,8 @@ def collect(place: Place, into: Path, companions: Companions, max_bytes: int) ->
     copying = Copying(place, into, max_bytes)
     found = copying.find(wanted.source.path, "source.path")
     beside = PurePosixPath(wanted.source.path).parent
+    if found.is_file():
+        refuse_pointer(found, found.name)  # before anybody takes it for a text file
     extra = [str(beside / name) for name in (companions(found) if found.is_file() else [])]
     model = copying.copy(wanted.source.path, "source.path")
     others = [copying.copy(name, f"{wanted.source.path} needs") for name in extra]
