@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from serving_image import logs
 from serving_image.dataplane import DataPlane
-from serving_image.faults import StartError
+from serving_image.faults import ListenError, StartError
 from serving_image.repository import Repository
 from serving_image.server import serve
 from serving_image.settings import parse
@@ -23,13 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ended = serve(dataplane)
     except StartError as error:
         logs.event(logging.ERROR, str(error))
-        return 2
-    except OSError as error:
-        logs.event(
-            logging.ERROR,
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; set --host and --port",
-        )
-        return 1
+        return 1 if isinstance(error, ListenError) else 2
     if not ended:  # a thread is still inside OpenVINO: Python would wait for it, or crash on the way out
         logging.shutdown()
         sys.stderr.flush()

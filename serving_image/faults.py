@@ -91,6 +91,10 @@ class StartError(Exception):
     """A setting that keeps the server from starting; one line for a person."""
 
 
+class ListenError(StartError):
+    """An address that cannot be listened on."""
+
+
 class LoadError(Exception):
     """A model folder that cannot be served. `kind` is a short word that a metric can carry."""
 

@@ -43,6 +43,11 @@ def number(low: float, high: float, kind: type[int] | type[float] = float) -> Ca
     return read
 
 
+def port_or_off(text: str) -> object:
+    """A reader of a port, or None for `off`."""
+    return None if text == "off" else number(0, 65535, int)(text)
+
+
 def one_of(choices: Sequence[str]) -> Callable[[str], object]:
     """A reader of one of `choices`."""
 
@@ -84,6 +89,7 @@ OPTIONS = (
     Option("versions", "all", "versions to serve of each model: latest, all, or a list such as 1,3", versions),
     Option("host", "127.0.0.1", "address to listen on; the image sets 0.0.0.0, all of the pod's", str),
     Option("port", "8080", "port to listen on; 0 takes a free one, which the log names", number(0, 65535, int)),
+    Option("grpc-port", "8081", "port for gRPC; 0 takes a free one, off is for none", port_or_off),
     Option("drain-seconds", "5", "how long to go on answering after SIGTERM", number(0, 3600)),
     Option("request-timeout-seconds", "30", "longest time for one request, waiting included", number(0.001, 3600)),
     Option("queue", "32", "requests that may wait for each model; more are told 503", number(0, 100000, int)),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 import time
 from functools import partial
@@ -16,7 +17,8 @@ from serving_image.app import App
 from serving_image.auth import Token
 from serving_image.connection import Connection, connection_limit
 from serving_image.dataplane import DataPlane
-from serving_image.faults import StartError, one_line
+from serving_image.faults import ListenError, StartError, one_line
+from serving_image.grpc.server import GrpcServer
 from serving_image.logs import event
 from serving_image.settings import Settings
 
@@ -60,6 +62,9 @@ class Server(uvicorn.Server):
             ) from None
         self.dataplane = dataplane
         self.drain_until: float | None = None
+        self.grpc = GrpcServer(
+            dataplane, token(settings.token_file), connection_limit(settings.max_connections), tls(settings)
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """A signal has arrived; the second one ends the drain period, the third what is in flight."""
@@ -77,10 +82,16 @@ class Server(uvicorn.Server):
             self.should_exit = True
         return await super().on_tick(counter)
 
-    async def run_on(self, listener: socket.socket) -> None:
-        """Serve on `listener` until a signal ends it; models are loaded meanwhile."""
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was begun, by either protocol."""
+        await asyncio.gather(super().shutdown(sockets), self.grpc.stop(self.dataplane.settings.timeout + 1))
+
+    async def run_on(self, listener: socket.socket, grpc_listener: socket.socket | None = None) -> None:
+        """Serve on the listeners until a signal ends it; models are loaded meanwhile."""
         loading = asyncio.create_task(self.dataplane.load())
         try:
+            if grpc_listener is not None:
+                await self.grpc.start(grpc_listener)
             await self.serve(sockets=[listener])
         finally:
             loading.cancel()
@@ -95,10 +106,24 @@ def token(path: Path | None) -> Token:
         raise StartError(f"--token-file cannot be used: {one_line(error)}") from None
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The listening socket. Raises OSError where the address is taken or not ours."""
-    family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    made = socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=settings.host == "::")
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """TLS for gRPC, with the certificate that REST has: clients demand that HTTP/2 is agreed on. None without one."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A listening socket. Raises ListenError where the address is taken or not ours."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=host == "::")
+    except OSError as error:
+        reason = error.strerror or error
+        raise ListenError(f"cannot listen on {host} port {port}: {reason}; set --host and {option}") from None
     # Connections inherit it. asyncio sets it itself only on sockets that name their protocol, which these do not;
     # without it each kept-alive answer waits 40 ms for the client's delayed acknowledgement.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,14 +131,19 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def serve(dataplane: DataPlane) -> bool:
-    """Serve until a signal ends it; whether all threads ended. Raises StartError; OSError where we cannot listen."""
-    listener = listen(dataplane.settings)
+    """Serve until a signal ends it; whether all threads ended. Raises StartError."""
+    settings = dataplane.settings
+    listener, grpc_listener, grpc_port = listen(settings.host, settings.port), None, None
+    if settings.grpc_port is not None:
+        grpc_listener = listen(settings.host, settings.grpc_port, "--grpc-port")
+        grpc_port = grpc_listener.getsockname()[1]
     host, port = listener.getsockname()[:2]
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     server = Server(dataplane)
     for sig in (signal.SIGTERM, signal.SIGINT):  # uvicorn would do so a moment later, and undo it a moment too early
         signal.signal(sig, server.handle_exit)
-    event(logging.INFO, "listening", host=host, port=port, models=len(dataplane.repository.entries()))
-    asyncio.run(server.run_on(listener))
+    models = len(dataplane.repository.entries())
+    event(logging.INFO, "listening", host=host, port=port, grpc_port=grpc_port, models=models)
+    asyncio.run(server.run_on(listener, grpc_listener))
     event(logging.INFO, "ended")
     return dataplane.close()

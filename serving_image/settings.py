@@ -12,7 +12,7 @@ from serving_image.options import OPTIONS
 KIB, MIB = 1 << 10, 1 << 20
 
 DESCRIPTION = """\
-Serve the models of a folder with the Open Inference Protocol (REST), on the CPU with OpenVINO.
+Serve the models of a folder with the Open Inference Protocol (REST and gRPC), on the CPU with OpenVINO.
 
 The folder is laid out as MODELS/<name>/<version>/model.xml and model.bin. Beside them may lie release.json, the
 release's identity (how to run the model, checksums), and golden.npz, samples with the answers expected of them.
@@ -52,6 +52,7 @@ class Settings:
     log_level: str
     cache: Path | None
     digest: str
+    grpc_port: int | None = None
     versions: str = "all"
     max_connections: int = 1000
     gzip_min: int = 4 * KIB
@@ -98,6 +99,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> S
         log_level=given.log_level,
         cache=Path(cache) if cache else None,
         digest=environment.get("NEAREDGE_IMAGE_DIGEST", ""),
+        grpc_port=given.grpc_port,
         versions=given.versions,
         max_connections=given.max_connections,
         gzip_min=int(given.gzip_min_kib * KIB),

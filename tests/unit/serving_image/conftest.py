@@ -196,7 +196,9 @@ class Running:
         self.log = log
         self.session = requests.Session()
         self.session.trust_env = False
-        self.port = self.wait_for("listening", 30)["port"]
+        listening = self.wait_for("listening", 30)
+        self.port = listening["port"]
+        self.grpc_port = listening["grpc_port"]
 
     def lines(self) -> list[dict[str, Any]]:
         """The log so far; every line must be a JSON object."""
@@ -248,7 +250,8 @@ class Running:
 @contextmanager
 def started(models: Path, log: Path, *arguments: str, **environment: str) -> Iterator[Running]:
     """The real server on a free loopback port; it must end with status 0 at the end of the block."""
-    command = [sys.executable, "-m", "serving_image", f"--models={models}", "--host=127.0.0.1", "--port=0", *arguments]
+    ports = ("--host=127.0.0.1", "--port=0", "--grpc-port=0")
+    command = [sys.executable, "-m", "serving_image", f"--models={models}", *ports, *arguments]
     if not any(argument.startswith("--drain-seconds") for argument in arguments):
         command.append("--drain-seconds=0")
     with log.open("wb") as stderr:

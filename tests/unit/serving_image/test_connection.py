@@ -99,7 +99,7 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
 
     async def body() -> bytes:
         settings = parse([f"--models={released.models}", "--port=0"], {})
-        listener = listen(settings)
+        listener = listen(settings.host, settings.port)
         server = Server(DataPlane(Repository(settings.models), settings, Telemetry()))
         serving = asyncio.create_task(server._serve([listener]))
         reader, writer = await asyncio.open_connection(*listener.getsockname())

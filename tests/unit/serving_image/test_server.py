@@ -211,7 +211,7 @@ def test_it_needs_no_folder_that_it_may_write(released, start, tmp_path: Path) -
 
 def test_connections_do_not_wait_for_delayed_acknowledgements(tmp_path: Path) -> None:
     with (
-        listen(settings.parse([f"--models={tmp_path}", "--port=0"], {})) as listener,
+        listen("127.0.0.1", 0) as listener,
         socket.create_connection(listener.getsockname()),
         listener.accept()[0] as connection,
     ):
@@ -221,7 +221,7 @@ def test_connections_do_not_wait_for_delayed_acknowledgements(tmp_path: Path) ->
 def test_it_listens_on_version_6_of_the_protocol(tmp_path: Path) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    with listen(settings.parse([f"--models={tmp_path}", "--port=0", "--host=::"], {})) as listener:
+    with listen("::", 0) as listener:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=5).close()

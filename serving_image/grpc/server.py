@@ -1,0 +1,77 @@
+"""The gRPC port: listens, keeps its connections in sight, and ends without dropping a call."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+
+from serving_image.auth import Token
+from serving_image.dataplane import DataPlane
+from serving_image.grpc.connection import Connection
+from serving_image.grpc.service import Calls
+from serving_image.grpc.stream import Held
+
+SWEEP_S = 1.0
+"""How often connections are looked at for what takes too long."""
+
+
+class GrpcServer:
+    """Serves gRPC on one listening socket."""
+
+    def __init__(self, dataplane: DataPlane, token: Token, connections: int, tls: ssl.SSLContext | None = None) -> None:
+        """At most `connections` clients, by TLS where a context is given; those above are turned away at once."""
+        self.calls = Calls(dataplane, token)
+        self.held = Held(dataplane.settings.max_body)
+        self.timeout = dataplane.settings.timeout
+        self.most = connections
+        self.tls = tls
+        self.connections: set[Connection] = set()
+        self.server: asyncio.Server | None = None
+        self.sweeping: asyncio.Task[None] | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Take clients."""
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(self.connection, sock=listener, ssl=self.tls, backlog=2048)
+        self.sweeping = loop.create_task(self.sweep())
+
+    def connection(self) -> asyncio.Protocol:
+        """What speaks with a new client."""
+        if len(self.connections) >= self.most:
+            return Full()
+        made = Connection(self.calls, self.held, self.timeout, self.connections.discard)
+        self.connections.add(made)
+        return made
+
+    async def sweep(self) -> None:
+        """Look at all connections again and again."""
+        while True:
+            await asyncio.sleep(min(SWEEP_S, self.timeout / 4))
+            now = time.monotonic()
+            for connection in list(self.connections):
+                connection.sweep(now)
+
+    async def stop(self, timeout: float) -> None:
+        """Take no new clients and calls, answer those there are; after `timeout` seconds leave what is left."""
+        if self.server is None:
+            return
+        self.server.close()
+        for connection in list(self.connections):
+            connection.shut()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.connections:
+                    await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            connection.transport.abort()
+        if self.sweeping is not None:
+            self.sweeping.cancel()
+
+
+class Full(asyncio.Protocol):
+    """A client too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close at once."""
+        transport.close()
