@@ -1,5 +1,6 @@
 """What the report says about correctness: the metric, and how each output differs from the source's."""
 
+from converters import confidence
 from converters.page import Headline, Table
 from converters.quantities import share
 from converters.report_rows import NOT_MEASURED, parity_row
@@ -19,10 +20,12 @@ def accuracy(deployed: VerificationSection | None) -> Headline:
     if deployed is None or deployed.metric is None:
         return Headline("Accuracy", NOT_MEASURED, "no labels were given, so only parity was proven")
     metric = deployed.metric
+    sure = confidence.words(metric)
     return Headline(
         metric.name.capitalize() if metric.name == "accuracy" else metric.name.upper(),
         f"{metric.source:.4f} → {metric.converted:.4f}",
-        f"source to deployed on {metric.rows} rows; drop {share(metric.drop)}, allowed {metric.allowed_drop:g}",
+        f"source to deployed on {metric.rows} rows; drop {share(metric.drop)}, allowed {metric.allowed_drop:g}"
+        f"{'; ' if sure else ''}{sure}",
         good=metric.drop <= metric.allowed_drop,
     )
 

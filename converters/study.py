@@ -62,7 +62,8 @@ class Study:
 
     def make(self, precision: Precision, deadline: float | None = None) -> Made:
         """Make one candidate and judge it. Raises InputError where NNCF refuses, OutOfTimeError at the deadline."""
-        say(f"{precision}: made and judged on {self.evaluation.rows} samples")
+        made_up = "synthetic " if self.evaluation.synthetic else ""
+        say(f"{precision}: made and judged on {self.evaluation.rows} {made_up}samples")
         control = None
         if precision == "int8-accuracy-aware" and self.control is not None:
             control = self.control if deadline is None else self.control.until(deadline)

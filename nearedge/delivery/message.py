@@ -31,7 +31,8 @@ def figures(record: Record) -> dict[str, str]:
     found: dict[str, str] = {}
     verified = evidence.verification_deployed
     if verified is not None:
-        found |= quality(verified.metric) | {"parity with the source": parity(verified)}
+        made_up = " on synthetic samples" if verified.synthetic else ""
+        found |= quality(verified.metric) | {f"parity with the source{made_up}": parity(verified)}
     if evidence.benchmark is not None:
         found |= speed(evidence.benchmark)
     if evidence.image is not None:
@@ -47,8 +48,9 @@ def quality(metric: MetricResult | None) -> dict[str, str]:
     """The task's metric of what will run, beside the source's."""
     if metric is None:
         return {}
+    sure = "" if metric.certain() is not False else ", more or less than that: the rows are too few to tell"
     allowed = f"drop {metric.drop:.4f} of {metric.allowed_drop:g} allowed"
-    return {metric.name: f"{metric.converted:.4f} (source {metric.source:.4f}, {allowed}, {metric.rows} rows)"}
+    return {metric.name: f"{metric.converted:.4f} (source {metric.source:.4f}, {allowed}{sure}, {metric.rows} rows)"}
 
 
 def parity(section: VerificationSection) -> str:

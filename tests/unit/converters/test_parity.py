@@ -166,3 +166,34 @@ def test_thresholds_loosen_with_precision():
         assert tight.min_top1_agreement >= loose.min_top1_agreement
     assert all(CLOSE[name] < ACROSS[name] and logit_margin(name) == 2 * ACROSS[name] for name in THRESHOLDS)
     assert ACROSS["int8"] > 2.5 / 21
+
+
+def test_top5_is_the_share_of_the_sources_decisions_among_the_five_largest():
+    source = np.tile(np.arange(8.0), (4, 1))[:, None]
+    other = source.copy()
+    other[1, 0, 7] = 2.5  # the fifth largest
+    other[2, 0, 7] = 1.5  # the sixth
+    found = difference(source, other, "class")
+    assert (found.top1_agreement, found.top5_agreement) == (0.5, 0.75)
+    judge = [7 in np.argsort(-row[0])[:5] for row in other]
+    assert found.top5_agreement == np.mean(judge)
+    limits = THRESHOLDS["int8"].model_copy(update={"max_relative": 9.0, "min_cosine": -1.0, "min_top1_agreement": 0.0})
+    assert parity.faults(found, limits, "class") == ["top5_agreement 0.75 is under 0.98"]
+    assert not parity.faults(found, limits.model_copy(update={"min_top5_agreement": None}), "class")
+
+
+@pytest.mark.parametrize("classes,told", [(5, False), (6, True)])
+def test_top5_of_five_classes_tells_nothing(classes, told):
+    values = GENERATOR.normal(size=(3, 1, classes))
+    assert (difference(values, values, "class").top5_agreement is not None) == told
+    assert difference(values, values, "value").top5_agreement is None
+
+
+def test_detections_may_be_more_or_fewer_and_change_places_where_decisions_may():
+    source = np.array([[[0.0, 0, 9, 9], [5, 5, 8, 8]]])
+    fewer = difference([source], [source[:, :1]], "detections")
+    assert fewer.max_abs == 8.0 and fewer.top1_agreement is None
+    assert parity.faults(fewer, THRESHOLDS["f32"], "detections") and parity.faults(
+        fewer, THRESHOLDS["fp16"], "detections"
+    )
+    assert not parity.faults(fewer, THRESHOLDS["int8"], "detections")

@@ -56,6 +56,20 @@ def test_what_was_not_measured_is_left_out() -> None:
     ]
 
 
+def test_made_up_samples_and_too_few_rows_are_said() -> None:
+    deployed = RECORD.evidence.verification_deployed
+    assert deployed is not None
+    assert deployed.metric is not None
+    unsure = deployed.metric.model_copy(update={"drop_low": -0.02, "drop_high": 0.03})
+    verified = deployed.model_copy(update={"synthetic": True, "metric": unsure})
+    evidence = RECORD.evidence.model_copy(update={"verification_deployed": verified})
+    lines = message(RECORD.model_copy(update={"evidence": evidence}), None, ["x"]).splitlines()
+    assert any(line.startswith("- parity with the source on synthetic samples: ") for line in lines)
+    assert any(
+        "of 0.01 allowed, more or less than that: the rows are too few to tell, 540 rows)" in line for line in lines
+    )
+
+
 def test_small_words() -> None:
     assert compared("1", None) == "1"
     assert compared("1", "1") == "1 (as before)"
