@@ -36,30 +36,31 @@ def compiled() -> FileDescriptorProto:
         return FileDescriptorSet.FromString(target.read_bytes()).file[0]
 
 
-def published(serialized: bytes) -> FileDescriptorProto:
-    """A file that a package brings, without options of other languages."""
+def published(serialized: bytes, name: str) -> FileDescriptorProto:
+    """A file that a package brings, under its usual name and without options of other languages."""
     file = FileDescriptorProto.FromString(serialized)
+    file.name = name
     file.ClearField("options")
     return file
 
 
 def files() -> list[FileDescriptorProto]:
     """All files; reflection's version 1 has the messages of v1alpha, under another name."""
-    alpha = published(reflection_pb2.DESCRIPTOR.serialized_pb)
-    first = FileDescriptorProto.FromString(
-        alpha.SerializeToString()  # lengths change with the name, so that it is replaced in the parsed file
-    )
+    alpha = published(reflection_pb2.DESCRIPTOR.serialized_pb, "grpc/reflection/v1alpha/reflection.proto")
+    first = FileDescriptorProto.FromString(alpha.SerializeToString())
     first.name = "grpc/reflection/v1/reflection.proto"
     first.package = "grpc.reflection.v1"
     old, new = ".grpc.reflection.v1alpha.", ".grpc.reflection.v1."
     for message in first.message_type:
         for field in message.field:
-            field.type_name = field.type_name.replace(old, new)
+            if field.HasField("type_name"):
+                field.type_name = field.type_name.replace(old, new)
     for service in first.service:
         for method in service.method:
             method.input_type = method.input_type.replace(old, new)
             method.output_type = method.output_type.replace(old, new)
-    return [compiled(), published(health_pb2.DESCRIPTOR.serialized_pb), first, alpha]
+    health = published(health_pb2.DESCRIPTOR.serialized_pb, "grpc/health/v1/health.proto")
+    return [compiled(), health, first, alpha]
 
 
 def symbols(file: FileDescriptorProto) -> Iterator[str]:

@@ -61,8 +61,8 @@ FILES = {
         "b2RlbE1ldGFkYXRhUmVxdWVzdBogLmluZmVyZW5jZS5Nb2RlbE1ldGFkYXRhUmVzcG9uc2USSQoKTW9kZWxJbmZlchIcLmluZmVy"
         "ZW5jZS5Nb2RlbEluZmVyUmVxdWVzdBodLmluZmVyZW5jZS5Nb2RlbEluZmVyUmVzcG9uc2ViBnByb3RvMw=="
     ),
-    "grpc_health/v1/health.proto": b64decode(
-        "ChtncnBjX2hlYWx0aC92MS9oZWFsdGgucHJvdG8SDmdycGMuaGVhbHRoLnYxIiUKEkhlYWx0aENoZWNrUmVxdWVzdBIPCgdzZXJ2"
+    "grpc/health/v1/health.proto": b64decode(
+        "ChtncnBjL2hlYWx0aC92MS9oZWFsdGgucHJvdG8SDmdycGMuaGVhbHRoLnYxIiUKEkhlYWx0aENoZWNrUmVxdWVzdBIPCgdzZXJ2"
         "aWNlGAEgASgJIqkBChNIZWFsdGhDaGVja1Jlc3BvbnNlEkEKBnN0YXR1cxgBIAEoDjIxLmdycGMuaGVhbHRoLnYxLkhlYWx0aENo"
         "ZWNrUmVzcG9uc2UuU2VydmluZ1N0YXR1cyJPCg1TZXJ2aW5nU3RhdHVzEgsKB1VOS05PV04QABILCgdTRVJWSU5HEAESDwoLTk9U"
         "X1NFUlZJTkcQAhITCg9TRVJWSUNFX1VOS05PV04QAyITChFIZWFsdGhMaXN0UmVxdWVzdCKuAQoSSGVhbHRoTGlzdFJlc3BvbnNl"
@@ -74,27 +74,27 @@ FILES = {
         "cnBjLmhlYWx0aC52MS5IZWFsdGhDaGVja1Jlc3BvbnNlMAFiBnByb3RvMw=="
     ),
     "grpc/reflection/v1/reflection.proto": b64decode(
-        "CiNncnBjL3JlZmxlY3Rpb24vdjEvcmVmbGVjdGlvbi5wcm90bxISZ3JwYy5yZWZsZWN0aW9uLnYxIo8CChdTZXJ2ZXJSZWZsZWN0"
-        "aW9uUmVxdWVzdBIOCgRob3N0GAEgASgJMgASHAoQZmlsZV9ieV9maWxlbmFtZRgDIAEoCTIASAASIgoWZmlsZV9jb250YWluaW5n"
-        "X3N5bWJvbBgEIAEoCTIASAASSQoZZmlsZV9jb250YWluaW5nX2V4dGVuc2lvbhgFIAEoCzIkLmdycGMucmVmbGVjdGlvbi52MS5F"
-        "eHRlbnNpb25SZXF1ZXN0SAASKQodYWxsX2V4dGVuc2lvbl9udW1iZXJzX29mX3R5cGUYBiABKAkyAEgAEhkKDWxpc3Rfc2Vydmlj"
-        "ZXMYByABKAkyAEgAQhEKD21lc3NhZ2VfcmVxdWVzdCJJChBFeHRlbnNpb25SZXF1ZXN0EhkKD2NvbnRhaW5pbmdfdHlwZRgBIAEo"
-        "CTIAEhoKEGV4dGVuc2lvbl9udW1iZXIYAiABKAUyACK6AwoYU2VydmVyUmVmbGVjdGlvblJlc3BvbnNlEhQKCnZhbGlkX2hvc3QY"
-        "ASABKAkyABJFChBvcmlnaW5hbF9yZXF1ZXN0GAIgASgLMisuZ3JwYy5yZWZsZWN0aW9uLnYxLlNlcnZlclJlZmxlY3Rpb25SZXF1"
-        "ZXN0Ek4KGGZpbGVfZGVzY3JpcHRvcl9yZXNwb25zZRgEIAEoCzIqLmdycGMucmVmbGVjdGlvbi52MS5GaWxlRGVzY3JpcHRvclJl"
-        "c3BvbnNlSAASVQoeYWxsX2V4dGVuc2lvbl9udW1iZXJzX3Jlc3BvbnNlGAUgASgLMisuZ3JwYy5yZWZsZWN0aW9uLnYxLkV4dGVu"
-        "c2lvbk51bWJlclJlc3BvbnNlSAASSQoWbGlzdF9zZXJ2aWNlc19yZXNwb25zZRgGIAEoCzInLmdycGMucmVmbGVjdGlvbi52MS5M"
-        "aXN0U2VydmljZVJlc3BvbnNlSAASOwoOZXJyb3JfcmVzcG9uc2UYByABKAsyIS5ncnBjLnJlZmxlY3Rpb24udjEuRXJyb3JSZXNw"
-        "b25zZUgAQhIKEG1lc3NhZ2VfcmVzcG9uc2UiOQoWRmlsZURlc2NyaXB0b3JSZXNwb25zZRIfChVmaWxlX2Rlc2NyaXB0b3JfcHJv"
-        "dG8YASADKAwyACJPChdFeHRlbnNpb25OdW1iZXJSZXNwb25zZRIYCg5iYXNlX3R5cGVfbmFtZRgBIAEoCTIAEhoKEGV4dGVuc2lv"
-        "bl9udW1iZXIYAiADKAUyACJLChNMaXN0U2VydmljZVJlc3BvbnNlEjQKB3NlcnZpY2UYASADKAsyIy5ncnBjLnJlZmxlY3Rpb24u"
-        "djEuU2VydmljZVJlc3BvbnNlIiEKD1NlcnZpY2VSZXNwb25zZRIOCgRuYW1lGAEgASgJMgAiPgoNRXJyb3JSZXNwb25zZRIUCgpl"
-        "cnJvcl9jb2RlGAEgASgFMgASFwoNZXJyb3JfbWVzc2FnZRgCIAEoCTIAMokBChBTZXJ2ZXJSZWZsZWN0aW9uEnUKFFNlcnZlclJl"
-        "ZmxlY3Rpb25JbmZvEisuZ3JwYy5yZWZsZWN0aW9uLnYxLlNlcnZlclJlZmxlY3Rpb25SZXF1ZXN0GiwuZ3JwYy5yZWZsZWN0aW9u"
-        "LnYxLlNlcnZlclJlZmxlY3Rpb25SZXNwb25zZSgBMAFiBnByb3RvMw=="
+        "CiNncnBjL3JlZmxlY3Rpb24vdjEvcmVmbGVjdGlvbi5wcm90bxISZ3JwYy5yZWZsZWN0aW9uLnYxIoUCChdTZXJ2ZXJSZWZsZWN0"
+        "aW9uUmVxdWVzdBIMCgRob3N0GAEgASgJEhoKEGZpbGVfYnlfZmlsZW5hbWUYAyABKAlIABIgChZmaWxlX2NvbnRhaW5pbmdfc3lt"
+        "Ym9sGAQgASgJSAASSQoZZmlsZV9jb250YWluaW5nX2V4dGVuc2lvbhgFIAEoCzIkLmdycGMucmVmbGVjdGlvbi52MS5FeHRlbnNp"
+        "b25SZXF1ZXN0SAASJwodYWxsX2V4dGVuc2lvbl9udW1iZXJzX29mX3R5cGUYBiABKAlIABIXCg1saXN0X3NlcnZpY2VzGAcgASgJ"
+        "SABCEQoPbWVzc2FnZV9yZXF1ZXN0IkUKEEV4dGVuc2lvblJlcXVlc3QSFwoPY29udGFpbmluZ190eXBlGAEgASgJEhgKEGV4dGVu"
+        "c2lvbl9udW1iZXIYAiABKAUiuAMKGFNlcnZlclJlZmxlY3Rpb25SZXNwb25zZRISCgp2YWxpZF9ob3N0GAEgASgJEkUKEG9yaWdp"
+        "bmFsX3JlcXVlc3QYAiABKAsyKy5ncnBjLnJlZmxlY3Rpb24udjEuU2VydmVyUmVmbGVjdGlvblJlcXVlc3QSTgoYZmlsZV9kZXNj"
+        "cmlwdG9yX3Jlc3BvbnNlGAQgASgLMiouZ3JwYy5yZWZsZWN0aW9uLnYxLkZpbGVEZXNjcmlwdG9yUmVzcG9uc2VIABJVCh5hbGxf"
+        "ZXh0ZW5zaW9uX251bWJlcnNfcmVzcG9uc2UYBSABKAsyKy5ncnBjLnJlZmxlY3Rpb24udjEuRXh0ZW5zaW9uTnVtYmVyUmVzcG9u"
+        "c2VIABJJChZsaXN0X3NlcnZpY2VzX3Jlc3BvbnNlGAYgASgLMicuZ3JwYy5yZWZsZWN0aW9uLnYxLkxpc3RTZXJ2aWNlUmVzcG9u"
+        "c2VIABI7Cg5lcnJvcl9yZXNwb25zZRgHIAEoCzIhLmdycGMucmVmbGVjdGlvbi52MS5FcnJvclJlc3BvbnNlSABCEgoQbWVzc2Fn"
+        "ZV9yZXNwb25zZSI3ChZGaWxlRGVzY3JpcHRvclJlc3BvbnNlEh0KFWZpbGVfZGVzY3JpcHRvcl9wcm90bxgBIAMoDCJLChdFeHRl"
+        "bnNpb25OdW1iZXJSZXNwb25zZRIWCg5iYXNlX3R5cGVfbmFtZRgBIAEoCRIYChBleHRlbnNpb25fbnVtYmVyGAIgAygFIksKE0xp"
+        "c3RTZXJ2aWNlUmVzcG9uc2USNAoHc2VydmljZRgBIAMoCzIjLmdycGMucmVmbGVjdGlvbi52MS5TZXJ2aWNlUmVzcG9uc2UiHwoP"
+        "U2VydmljZVJlc3BvbnNlEgwKBG5hbWUYASABKAkiOgoNRXJyb3JSZXNwb25zZRISCgplcnJvcl9jb2RlGAEgASgFEhUKDWVycm9y"
+        "X21lc3NhZ2UYAiABKAkyiQEKEFNlcnZlclJlZmxlY3Rpb24SdQoUU2VydmVyUmVmbGVjdGlvbkluZm8SKy5ncnBjLnJlZmxlY3Rp"
+        "b24udjEuU2VydmVyUmVmbGVjdGlvblJlcXVlc3QaLC5ncnBjLnJlZmxlY3Rpb24udjEuU2VydmVyUmVmbGVjdGlvblJlc3BvbnNl"
+        "KAEwAWIGcHJvdG8z"
     ),
-    "grpc_reflection/v1alpha/reflection.proto": b64decode(
-        "CihncnBjX3JlZmxlY3Rpb24vdjFhbHBoYS9yZWZsZWN0aW9uLnByb3RvEhdncnBjLnJlZmxlY3Rpb24udjFhbHBoYSKKAgoXU2Vy"
+    "grpc/reflection/v1alpha/reflection.proto": b64decode(
+        "CihncnBjL3JlZmxlY3Rpb24vdjFhbHBoYS9yZWZsZWN0aW9uLnByb3RvEhdncnBjLnJlZmxlY3Rpb24udjFhbHBoYSKKAgoXU2Vy"
         "dmVyUmVmbGVjdGlvblJlcXVlc3QSDAoEaG9zdBgBIAEoCRIaChBmaWxlX2J5X2ZpbGVuYW1lGAMgASgJSAASIAoWZmlsZV9jb250"
         "YWluaW5nX3N5bWJvbBgEIAEoCUgAEk4KGWZpbGVfY29udGFpbmluZ19leHRlbnNpb24YBSABKAsyKS5ncnBjLnJlZmxlY3Rpb24u"
         "djFhbHBoYS5FeHRlbnNpb25SZXF1ZXN0SAASJwodYWxsX2V4dGVuc2lvbl9udW1iZXJzX29mX3R5cGUYBiABKAlIABIXCg1saXN0"
@@ -146,16 +146,16 @@ SYMBOLS = {
     "inference.ModelInferResponse.ParametersEntry": "open_inference_grpc.proto",
     "inference.InferParameter": "open_inference_grpc.proto",
     "inference.InferTensorContents": "open_inference_grpc.proto",
-    "grpc.health.v1.Health": "grpc_health/v1/health.proto",
-    "grpc.health.v1.Health.Check": "grpc_health/v1/health.proto",
-    "grpc.health.v1.Health.List": "grpc_health/v1/health.proto",
-    "grpc.health.v1.Health.Watch": "grpc_health/v1/health.proto",
-    "grpc.health.v1.HealthCheckRequest": "grpc_health/v1/health.proto",
-    "grpc.health.v1.HealthCheckResponse": "grpc_health/v1/health.proto",
-    "grpc.health.v1.HealthCheckResponse.ServingStatus": "grpc_health/v1/health.proto",
-    "grpc.health.v1.HealthListRequest": "grpc_health/v1/health.proto",
-    "grpc.health.v1.HealthListResponse": "grpc_health/v1/health.proto",
-    "grpc.health.v1.HealthListResponse.StatusesEntry": "grpc_health/v1/health.proto",
+    "grpc.health.v1.Health": "grpc/health/v1/health.proto",
+    "grpc.health.v1.Health.Check": "grpc/health/v1/health.proto",
+    "grpc.health.v1.Health.List": "grpc/health/v1/health.proto",
+    "grpc.health.v1.Health.Watch": "grpc/health/v1/health.proto",
+    "grpc.health.v1.HealthCheckRequest": "grpc/health/v1/health.proto",
+    "grpc.health.v1.HealthCheckResponse": "grpc/health/v1/health.proto",
+    "grpc.health.v1.HealthCheckResponse.ServingStatus": "grpc/health/v1/health.proto",
+    "grpc.health.v1.HealthListRequest": "grpc/health/v1/health.proto",
+    "grpc.health.v1.HealthListResponse": "grpc/health/v1/health.proto",
+    "grpc.health.v1.HealthListResponse.StatusesEntry": "grpc/health/v1/health.proto",
     "grpc.reflection.v1.ServerReflection": "grpc/reflection/v1/reflection.proto",
     "grpc.reflection.v1.ServerReflection.ServerReflectionInfo": "grpc/reflection/v1/reflection.proto",
     "grpc.reflection.v1.ServerReflectionRequest": "grpc/reflection/v1/reflection.proto",
@@ -166,14 +166,14 @@ SYMBOLS = {
     "grpc.reflection.v1.ListServiceResponse": "grpc/reflection/v1/reflection.proto",
     "grpc.reflection.v1.ServiceResponse": "grpc/reflection/v1/reflection.proto",
     "grpc.reflection.v1.ErrorResponse": "grpc/reflection/v1/reflection.proto",
-    "grpc.reflection.v1alpha.ServerReflection": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ServerReflectionRequest": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ExtensionRequest": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ServerReflectionResponse": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.FileDescriptorResponse": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ExtensionNumberResponse": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ListServiceResponse": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ServiceResponse": "grpc_reflection/v1alpha/reflection.proto",
-    "grpc.reflection.v1alpha.ErrorResponse": "grpc_reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ServerReflection": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ServerReflectionRequest": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ExtensionRequest": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ServerReflectionResponse": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.FileDescriptorResponse": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ExtensionNumberResponse": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ListServiceResponse": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ServiceResponse": "grpc/reflection/v1alpha/reflection.proto",
+    "grpc.reflection.v1alpha.ErrorResponse": "grpc/reflection/v1alpha/reflection.proto",
 }

@@ -320,3 +320,41 @@ def tools() -> SimpleNamespace:
         workspace=write_workspace, golden_section=write_golden_section, folder=write_folder, plain=write_plain,
         started=started,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def oip() -> SimpleNamespace:
+    """protobuf's own classes of the protocol's messages, made of the descriptors that the server tells of."""
+    from google.protobuf import descriptor_pool, message_factory
+
+    from serving_image.grpc.descriptors import FILES
+
+    pool = descriptor_pool.DescriptorPool()
+    for file in FILES.values():
+        pool.AddSerializedFile(file)
+    file = pool.FindFileByName("open_inference_grpc.proto")
+    return SimpleNamespace(
+        **{name: message_factory.GetMessageClass(kind) for name, kind in file.message_types_by_name.items()}
+    )
+
+
+@pytest.fixture(scope="session")
+def call(oip: SimpleNamespace) -> Callable[..., Any]:
+    """A function that calls a method of the inference service by grpcio's client."""
+
+    def ask(channel: Any, method: str, request: Any = None, **more: Any) -> Any:
+        kind, answer = getattr(oip, f"{method}Request"), getattr(oip, f"{method}Response")
+        path = f"/inference.GRPCInferenceService/{method}"
+        ready = channel.unary_unary(path, kind.SerializeToString, answer.FromString)
+        return ready(kind() if request is None else request, timeout=more.pop("timeout", 30), **more)
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def channel(server: Running) -> Iterator[Any]:
+    """grpcio's channel to the shared server."""
+    import grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as made:
+        yield made
