@@ -15,7 +15,10 @@ BINS = 40
 
 @dataclass
 class Measured:
-    """What a child reported. Times in milliseconds; `cores` and `per_second` are of each repeat."""
+    """What a child reported. Times in milliseconds; `cores` and `per_second` are of each repeat.
+
+    `inner` are each repeat's median of what OpenVINO itself counts for an inference.
+    """
 
     load_ms: float
     first_ms: float
@@ -24,12 +27,14 @@ class Measured:
     compile_ms: float | None = None
     cores: list[float] = field(default_factory=list)
     per_second: list[float] = field(default_factory=list)
+    inner: list[float] = field(default_factory=list)
 
     def add(self, found: Mapping[str, Any]) -> None:
         """Take the child's answer to one turn."""
         self.repeats.append(found["latencies"])
         self.per_second.append(found["per_second"])
         self.cores.append(found["cores"])
+        self.inner += [float(np.median(found["inner"]))] if found["inner"] else []
         self.peak_mib = found["peak_mib"]
 
     def medians(self) -> list[float]:
@@ -56,6 +61,7 @@ class Measured:
             repeats=len(self.repeats),
             spread=(max(medians) - min(medians)) / self.p50_ms(),
             histogram=histogram(every),
+            inference_ms=float(np.median(self.inner)) if self.inner else None,
             faster=None if source is None else intervals.faster(source.medians(), medians),
         )
 

@@ -72,6 +72,7 @@ def peak_mib(
     held: Share,
     folder: Path,
     seconds: float = LOAD_S,
+    clients: int = CLIENTS,
 ) -> float:
     """Largest resident memory in MiB of the server with the IR at `xml` under load, held to a share's CPU.
 
@@ -79,7 +80,7 @@ def peak_mib(
     """
     lay_out(folder / "models", xml, identity)
     log = folder / "server.log"
-    clients = max(CLIENTS, identity.runtime.streams * identity.runtime.max_batch)
+    clients = max(clients, identity.runtime.streams * identity.runtime.max_batch)
     with started(folder / "models", identity.runtime.threads, cores, held, log) as (process, port):
         wait_ready(process, port, log)
         load(port, f"/v2/models/{identity.name}/infer", requests(description, feeds), clients, seconds)

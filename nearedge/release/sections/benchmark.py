@@ -38,6 +38,9 @@ class Timing(Strict):
     repeats: int
     spread: float = Field(description="(largest - smallest) / median of the repeats' medians")
     histogram: Histogram | None = None
+    inference_ms: float | None = Field(
+        default=None, description="the median that OpenVINO itself counts, without handing tensors over and copying out"
+    )
     faster: Ratio | None = Field(
         default=None, description="than the source, in the same run; null for the source itself"
     )

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from nearedge.release import sections
+from nearedge.release import record, sections
 from nearedge.release.sections import BenchmarkSection, OptimizationSection
 from scripts import benchmark_model, optimize_model, verify_model
 
@@ -71,6 +71,48 @@ def test_a_site_with_too_little_memory_does_not_fit(optimized, edit_yaml):
     assert not section.fits and "is over the 100 MiB that tiny leaves" in section.fits_because
 
 
+def test_half_a_core_and_too_little_memory_for_the_model(optimized, edit_yaml, capsys):
+    site = (
+        "name: half\ndescription: x\nnode: {cpu: 1, memory_mib: 512}\nplatform: {cpu: 0.5, memory_mib: 400}\n"
+        "model: {cpu: 0.5, memory_mib: 40}\ninstruction_set: avx2\ndisk_gib: 1\nlink_mbit_s: 1\n"
+    )
+    (optimized / "source" / "half.yaml").write_text(site)
+    edit_yaml(optimized, "microshift-small", "half.yaml")
+    assert bench(optimized) == 3
+    said = capsys.readouterr().err
+    assert "the deployed model does not fit: it takes more than the 40 MiB" in said
+    assert "a quota of 0.5 CPU by a control group" in said or "the share of 0.5 CPU could not be held" in said
+    assert sections.read_optional(optimized, BenchmarkSection) is None
+
+
+def test_a_search_a_kept_choice_and_an_earlier_release(optimized, edit_yaml, capsys):
+    edit_yaml(optimized, "profile: microshift-small", "profile: microshift-small, goal: throughput, p99_ms: 60000")
+    assert bench(optimized, "--against=previous") == 0
+    found = sections.read(optimized, BenchmarkSection)
+    assert found.goal_met and len(found.trials) > 1 and not found.reused and found.against is None
+    [chosen] = [one for one in found.trials if one.outcome == "chosen"]
+    assert chosen.runtime == found.runtime and chosen.p99_low_ms <= chosen.p99_high_ms
+    assert "nothing to compare with" in capsys.readouterr().err
+    whole = record.assemble(optimized, "microshift-small")
+    assert whole.identity.runtime == found.runtime
+
+    (optimized / "previous").mkdir()
+    (optimized / "previous/release.json").write_text(record.dump(whole))
+    old = shutil.copytree(optimized / "ir/deployed", optimized / "old")
+    (old / "release.json").write_text(record.dump(whole.identity))
+    assert bench(optimized, "--against=old", "--allowed-slowdown=100") == 0
+    again = sections.read(optimized, BenchmarkSection)
+    assert again.reused and again.runtime == found.runtime and len(again.trials) == 1
+    assert again.against.retimed and again.against.faster.low <= again.against.faster.high
+
+
+def test_a_latency_that_cannot_be_kept_stops_after_the_report(optimized, edit_yaml, capsys):
+    edit_yaml(optimized, "profile: microshift-small", "profile: microshift-small, p99_ms: 0.0001")
+    assert bench(optimized) == 3
+    assert "target.p99_ms: 0.1 µs was asked for, and no runtime configuration keeps it" in capsys.readouterr().err
+    assert not sections.read(optimized, BenchmarkSection).goal_met and (optimized / "report/report.md").is_file()
+
+
 def test_nothing_to_benchmark_is_one_line(release, capsys):
     assert bench(release) == 1
     assert "optimization.json: missing; the Task that writes it has to run first" in capsys.readouterr().err
@@ -84,6 +126,13 @@ def test_an_exchanged_ir_is_refused_and_leaves_no_old_figures(optimized, capsys)
     assert "is not what optimize-model wrote" in capsys.readouterr().err
     assert sections.read_optional(optimized, BenchmarkSection) is None and not (optimized / "report").exists()
     assert sections.read_optional(optimized, OptimizationSection) is not None
+
+
+@pytest.mark.parametrize("value", ["-1", "much", "nan", "1e9"])
+def test_a_slowdown_that_is_none_is_wrong_usage(value):
+    with pytest.raises(SystemExit) as stop:
+        benchmark_model.main(["--workspace=/nowhere", f"--allowed-slowdown={value}"])
+    assert stop.value.code == 2
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "long", "nan", "1e9"])
