@@ -5,10 +5,12 @@ unpacked: sizes that an archive claims are not believed.
 """
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from nearedge.delivery.xz import XzFile
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import CHUNK
 
@@ -24,12 +27,18 @@ MAX_MEMBERS = 10_000
 MAX_HEADER = 1 << 20
 """Bytes that one name or extended header of a tar may have: tarfile reads those whole into memory."""
 MAX_PATH = 1024
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError)
+BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError,
+    struct.error, ArithmeticError, LookupError, RuntimeError,
+)  # fmt: skip
+"""What the readers raise for damage; the last four come from heads that tarfile and zipfile believe."""
+OF_DAMAGE = (None, errno.EINVAL)
+"""Numbers of an OSError that is no fault of the machine: decompressors give none, a place before the file is EINVAL."""
 
 OPENERS: dict[bytes, Callable[[Path], object]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\xfd7zXZ\x00": XzFile,
 }
 """What decompresses a tar, by the first bytes of the file."""
 
@@ -103,9 +112,10 @@ def extract(path: Path, into: Path, limits: Limits) -> None:
         else:
             unpacking.tar(path)
     except (OSError, *BROKEN) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the machine's fault; decompressors raise OSError without a number for bad data
-        raise InputError(f"{path.name}: is damaged or no archive: {error or type(error).__name__}") from error
+        if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path.name}: is damaged or no archive: {reason}") from error
 
 
 class Unpacking:
@@ -134,7 +144,9 @@ class Unpacking:
                     self.file(member.filename, stream)
 
     def readable(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
-        """The member's stream."""
+        """The member's stream. LZMA is refused: what it takes to read is the writer's choice, up to 4 GiB of memory."""
+        if member.compress_type == zipfile.ZIP_LZMA:
+            raise UnsupportedError(f"{self.name}: {member.filename!r}: is compressed by LZMA; use deflate")
         try:
             return archive.open(member)
         # what zipfile raises for a compression it does not know, and for a password
