@@ -38,6 +38,8 @@ GRAPH_NODE, NODE_NAME, NODE_OP = 1, 1, 2
 GRAPH_FIELDS = {1, 2, 3, 4, 5}
 VARIABLES = (b"VarHandleOp", b"VariableV2")
 """Operations of a graph whose weights are in another file."""
+VARIABLE_FILES = {"variables.index", "variables.data"}
+"""The files that hold them; the second in parts such as variables.data-00000-of-00001."""
 
 
 def framework_of(form: Format) -> Framework:
@@ -84,9 +86,9 @@ def _folder(path: Path) -> Format:
             f"{path}: a folder without saved_model.pb{text}; give a SavedModel folder, or the model file itself"
         )
     signatures_of(path)
-    stored = (path / "variables" / "variables.index").is_file()
+    stored = {file.name.partition("-")[0] for file in (path / "variables").glob("variables.*")} >= VARIABLE_FILES
     if not stored and any(weight_files.holds(path / "saved_model.pb", operation) for operation in VARIABLES):
-        raise InputError(f"{path}: its weights are missing (variables/variables.index); copy the whole folder again")
+        raise InputError(f"{path}: its weights are missing (variables/variables.*); copy the whole folder again")
     return "savedmodel"
 
 

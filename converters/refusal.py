@@ -12,7 +12,11 @@ FAILED = re.compile(r"Conversion is failed for: (.+)")
 MISSING_OPERATOR = re.compile(
     r"(?:Unknown builtin op: |No Op registered for |is not a registered (?:function/)?op[: ]*)(\S+)"
 )
-DAMAGED = ("can't be parsed", "Protobuf parsing failed", "PytorchStreamReader failed", "InvalidProtobuf", "Truncated")
+DAMAGED = (
+    "can't be parsed", "Protobuf parsing failed", "PytorchStreamReader failed", "InvalidProtobuf", "Truncated",
+    "externally stored data", "Wrong index file", "cannot be mapped", "exceed data size", "is corrupted",
+    "Error parsing", "Start-end tags mismatch", "Incorrect weights in bin file",
+)  # fmt: skip
 NOISE = re.compile(r"^(Check '|Exception from |FrontEnd API failed|Model wasn't fully|Summary:|While validating|--? )")
 LONGEST = 240
 OURS_TO_PASS_ON = (NearedgeError, MemoryError, OSError)
