@@ -17,6 +17,7 @@ from converters import (
     preprocessing,
     proof,
     samples,
+    source_answers,
     sources,
     telemetry,
     thresholds,
@@ -24,6 +25,7 @@ from converters import (
     workspace,
 )
 from converters.arrays import Array
+from converters.own_code import OwnCode
 from converters.proof import Proof
 from converters.quantities import share
 from converters.workspace import Work
@@ -100,21 +102,23 @@ def run(root: Path, stage: str) -> Outcome:
     subject = subject_of(work, stage)
     evaluation = samples.evaluation(work.description, work.folder)
     code = work.code()
-    source = sources.load_source(work.model, work.source.format, work.description, threads=work.threads, code=code)
+    framework, predict = source_of(work, evaluation, stage, code)
+    keeping = source_answers.Keeping(predict)
     runner = execution.Runner(subject.xml, execution.properties(subject.runtime, work.threads))
     found = proof.compare(
         work.description,
         evaluation,
-        lambda feed: source.predict(preprocessing.preprocess(work.description, feed)),
+        keeping.predict if stage == "f32" else predict,
         runner.predict,
         f"{stage}: samples compared",
         code,
     )
-    tell(found, subject.precision, source.framework, evaluation)
+    tell(found, subject.precision, framework, evaluation)
     limits = thresholds.of(work.description, subject.precision)
     found.gate(limits, subject.precision)
     if stage == "deployed":
         write_golden(work, subject, found, runner)
+    kept = {"answers": keeping.write(root, work.folder, framework)} if stage == "f32" else {}
     section = kind(
         precision=subject.precision,
         instruction_set=instruction_set.here(),
@@ -123,9 +127,21 @@ def run(root: Path, stage: str) -> Outcome:
         outputs=found.outputs,
         thresholds=limits,
         metric=found.metric,
+        **kept,
     )
     sections.write(root, section)
     return Outcome(found.largest(), found.metric.drop if found.metric else None)
+
+
+def source_of(work: Work, evaluation: samples.Samples, stage: str, code: OwnCode | None) -> tuple[str, proof.Predict]:
+    """The trained model's framework and what answers for it: its answers of stage f32, kept, or the model itself."""
+    proven = sections.read_optional(work.root, VerificationF32Section) if stage == "deployed" else None
+    kept = source_answers.read(work.root, work.folder, proven.answers, len(evaluation.feeds)) if proven else None
+    if kept is not None:
+        say(f"the answers of {kept.framework} are those of stage f32: model, description and data are the same")
+        return kept.framework, kept.predict
+    source = sources.load_source(work.model, work.source.format, work.description, threads=work.threads, code=code)
+    return source.framework, lambda feed: source.predict(preprocessing.preprocess(work.description, feed))
 
 
 def tell(found: Proof, precision: Precision, framework: str, evaluation: samples.Samples) -> None:

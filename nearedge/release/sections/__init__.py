@@ -32,6 +32,7 @@ from nearedge.release.sections.optimization import DOES_NOT_HOLD, Candidate, Opt
 from nearedge.release.sections.source import ConversionSection, Format, Framework, SourceSection
 from nearedge.release.sections.verification import (
     GoldenSection,
+    KeptAnswers,
     MetricResult,
     OutputParity,
     Tolerance,
@@ -52,6 +53,7 @@ __all__ = [
     "GoldenSection",
     "Histogram",
     "ImageSection",
+    "KeptAnswers",
     "Layer",
     "Machine",
     "MetricResult",

@@ -57,10 +57,19 @@ class VerificationSection(Section):
     metric: MetricResult | None
 
 
+class KeptAnswers(Strict):
+    """The source's answers on the evaluation rows, `answers/source.npz`, not asked for again in stage deployed."""
+
+    sha256: str = Field(description="of the file")
+    of: str = Field(description="sha256 of all in the workspace's folder source: model, description, data, code")
+    framework: str
+
+
 class VerificationF32Section(VerificationSection):
     """The conversion alone."""
 
     section: ClassVar[str] = "verification-f32"
+    answers: KeptAnswers | None = Field(default=None, description="null: none were kept")
 
 
 class VerificationDeployedSection(VerificationSection):
