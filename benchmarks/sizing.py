@@ -1,6 +1,6 @@
 """Whether benchmark-model's figures hold: medians beside benchmark_app's, predicted memory beside the server's.
 
-    flock /tmp/bench.lock python benchmarks/sizing.py [--rounds 5] [NAME ...]
+    python benchmarks/sizing.py [--rounds 8] [NAME ...]
 
 For each example and a network of dense layers with 100 MB of weights: a release is made as the Pipeline makes it, up
 to benchmark-model. Then turns of benchmark-model's own timing and of OpenVINO's benchmark_app (the same hint and
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters import execution, machine, samples, server_memory, workspace
+from converters import execution, intervals, machine, samples, server_memory, workspace
 from converters.timed_process import Subject, child
 from converters.workspace import Work
 from nearedge.release import record, sections
@@ -139,19 +139,22 @@ def row(name: str, rounds: int, folder: Path) -> str:
     for part in ("app", "server"):
         (folder / part).mkdir()
     turns = medians(work, rounds, folder / "app")
-    client, ours, theirs = (statistics.median(times) for times in zip(*turns, strict=True))
+    columns = list(zip(*turns, strict=True))
+    client, ours, theirs = (statistics.median(times) for times in columns)
+    ratio = intervals.faster(columns[1], columns[2])
     took = server_mib(work, folder / "server")
     predicted = section.server_rss_mib or 0
-    return (
-        f"| {name} | {optimization.precision} | {client:.4f} | {ours:.4f} | {theirs:.4f} | {ours / theirs:.2f} "
-        f"| {predicted} MiB | {took:.0f} MiB | {predicted / took:.2f} |"
-    )
+    times = f"{client:.4f} | {ours:.4f} | {theirs:.4f} | {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+    memory = f"{predicted} MiB | {took:.0f} MiB | {predicted / took:.2f}"
+    return f"| {name} | {optimization.precision} | {times} | {memory} |"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each; medians are printed")
+    parser.add_argument(
+        "--rounds", type=int, default=8, help="turns of each; medians, and the 95 %% interval of the ratio"
+    )
     parser.add_argument(
         "names", nargs="*", default=[*EXAMPLES, LARGE], metavar="NAME", help=", ".join((*EXAMPLES, LARGE))
     )
