@@ -58,7 +58,8 @@ def test_the_benchmark_compares_three_in_one_run(released: Site) -> None:
     report = (released.release / "report" / "report.html").read_text()
     assert "<script src" not in report
     assert "http://" not in report.replace("http://www.w3.org", "")
-    assert "accuracy" in report.lower()
+    assert "accuracy" in report.lower() and "How the latencies are spread" in report and "site-1" in report
+    assert {"latency.png", "parity.png"} <= {path.name for path in (released.release / "report").iterdir()}
 
 
 def test_the_image_holds_the_identity_and_no_figures(released: Site) -> None:

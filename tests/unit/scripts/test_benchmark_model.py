@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from nearedge.release import record, sections
+from nearedge.release import record, sections, usage
 from nearedge.release.sections import BenchmarkSection, OptimizationSection
+from nearedge.release.usage import Running, Usage
 from scripts import benchmark_model, optimize_model, verify_model
 
 
@@ -31,8 +32,15 @@ def bench(release, *more):
 
 def test_everything_is_measured_and_reported(optimized, tmp_path, capsys):
     results = [f"--result-{name}={tmp_path / name}" for name in ("p50-ms", "speedup")]
-    assert bench(optimized, *results) == 0
+    other = Running(
+        name="faces", memory_request_mib=2000, memory_limit_mib=2048, cpu_request_m=9, cpu_limit_m=9, told_by="record"
+    )
+    usage.write(optimized, Usage(sites={"full": [other]}))
+    assert bench(optimized, *results, "--", "full", "new") == 0
     section = sections.read(optimized, BenchmarkSection)
+    assert [(one.site, one.fits, one.others) for one in section.sites] == [
+        ("full", False, ["faces"]), ("new", True, []),
+    ]  # fmt: skip
     assert [one.name for one in section.timings] == ["source", "f32", "deployed"]
     assert [one.detail for one in section.timings] == [
         "ONNX Runtime, preprocessing in numpy before it",
@@ -47,7 +55,10 @@ def test_everything_is_measured_and_reported(optimized, tmp_path, capsys):
     assert section.peak_rss_mib < section.memory_request_mib <= section.memory_limit_mib
     assert section.memory_limit_mib % 64 == section.memory_request_mib % 64 == 0
     assert section.load_ms > 0 and section.first_inference_ms > 0
-    assert re.search("times as (fast|slow) as the source", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.search("times as (fast|slow) as the source", said)
+    assert "full: does not fit: 48 MiB and 1491m CPU are free beside faces" in said and "new: fits: " in said
+    assert (optimized / "report" / "latency.png").stat().st_size > 10_000
     assert section.server_rss_mib >= 60 and section.server_rss_mib <= section.memory_request_mib
     assert section.cpu_request_m <= section.cpu_limit_m == 1000
     assert section.runtime.threads == 1 and not section.trials and not section.reused and section.goal_met
