@@ -30,7 +30,7 @@ from nearedge.release.description import Description
 from nearedge.release.record import Identity
 
 HOST = "127.0.0.1"
-NEEDED = ("uvicorn", "httptools", "orjson")
+NEEDED = ("uvicorn", "httptools", "orjson", "hpack")
 """What the extra `serve` brings; without it the server cannot be started here."""
 READY_WITHIN_S = 60.0
 POLL_S = 0.05
@@ -96,7 +96,7 @@ def started(
         free.bind((HOST, 0))
         port = free.getsockname()[1]
     plain = {name: value for name, value in environment(threads, {}).items() if not name.startswith("NEAREDGE_")}
-    options = {"models": str(models), "host": HOST, "port": str(port), "access-log": "off"}
+    options = {"models": str(models), "host": HOST, "port": str(port), "grpc-port": "0", "access-log": "off"}
     command = [sys.executable, "-m", "serving_image", *(f"--{name}={value}" for name, value in options.items())]
     with held.group(memory=False) as groups, log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=errors, stderr=errors, stdin=subprocess.DEVNULL, env=plain)

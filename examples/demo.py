@@ -190,6 +190,7 @@ def serve(name: str, home: Path, source: Path, keep: bool) -> None:
         "serve",
         f"oci:{home / 'release' / 'image'}:{name}",
         f"--port={port}",
+        "--grpc-port=off",
     ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:

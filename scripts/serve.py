@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -39,30 +39,45 @@ def parser() -> argparse.ArgumentParser:
         "or a folder with NAME/VERSION/model.xml",
     )
     made.add_argument("--port", type=int, default=8080, help="port on 127.0.0.1; 0 takes a free one (default 8080)")
+    made.add_argument(
+        "--grpc-port",
+        default="8081",
+        help="port for gRPC on 127.0.0.1; 0 takes a free one, off is for none (default 8081)",
+    )
     made.add_argument("--backend", choices=sidecars.ORDER, help="how to run an image (default: the first that works)")
     made.add_argument("--log", type=Path, help="file for the server's log (default: serve.log in .nearedge)")
     return made
 
 
-def run(what: str, port: int, backend: sidecars.Backend | None, log: Path) -> tuple[Running, str]:
-    """Start the server and wait until it is ready; the running server and its URL.
+def run(
+    what: str, port: int, backend: sidecars.Backend | None, log: Path, grpc_port: str = "off"
+) -> tuple[Running, str, str]:
+    """Start the server and wait until it is ready; the running server, its URL, and gRPC's address where it has one.
 
-    Raises InputError for what holds no model, MachineError where the port is taken or the server does not become
-    ready, and what `sidecars.start` raises.
+    Raises InputError for what holds no model, UsageError for what is no port, MachineError where a port is taken or
+    the server does not become ready, and what `sidecars.start` raises.
     """
     port = free_port(port)
-    args = (f"--port={port}",)
+    grpc = "" if grpc_port == "off" else str(free_port(number(grpc_port), "--grpc-port"))
+    args, env = (f"--port={port}",), {"NEAREDGE_GRPC_PORT": grpc or "off"}
     if holds_models(Path(what)):
-        running = serve_folder(Path(what), args, log)
+        running = serve_folder(Path(what), args, log, env)
     else:
         image, folders = reference(what)
-        running = sidecars.start_image(image, folders, args, log, backend).running
+        running = sidecars.start_image(image, folders, args, log, backend, env).running
     try:
         wait_ready(running, port, log)
     except BaseException:
         running.stop()
         raise
-    return running, f"http://{LOOPBACK}:{port}"
+    return running, f"http://{LOOPBACK}:{port}", f"{LOOPBACK}:{grpc}" if grpc else ""
+
+
+def number(text: str) -> int:
+    """A port from its text. Raises UsageError."""
+    if not text.isdecimal():
+        raise UsageError(f"port {text!r}: no number and not off; give another with --grpc-port")
+    return int(text)
 
 
 def holds_models(folder: Path) -> bool:
@@ -70,15 +85,15 @@ def holds_models(folder: Path) -> bool:
     return any(path.parent.name.isdecimal() for path in folder.glob("*/*/model.xml"))
 
 
-def free_port(port: int) -> int:
+def free_port(port: int, option: str = "--port") -> int:
     """`port`, or a free one for 0. Raises MachineError where it is taken, UsageError where it is none."""
     if not 0 <= port <= PORTS:
-        raise UsageError(f"port {port}: not from 0 to {PORTS}; give another with --port")
+        raise UsageError(f"port {port}: not from 0 to {PORTS}; give another with {option}")
     try:
         with socket.create_server((LOOPBACK, port)) as server:
             return int(server.getsockname()[1])
     except OSError as error:
-        raise MachineError(f"port {port}: cannot be used: {error}; give another with --port") from error
+        raise MachineError(f"port {port}: cannot be used: {error}; give another with {option}") from error
 
 
 def reference(what: str) -> tuple[str, tuple[Path, ...]]:
@@ -97,9 +112,9 @@ def reference(what: str) -> tuple[str, tuple[Path, ...]]:
     raise InputError(f"{what}: neither a layout (index.json) nor NAME/VERSION/model.xml in it; give one, or an image")
 
 
-def serve_folder(models: Path, args: Sequence[str], log: Path) -> Running:
+def serve_folder(models: Path, args: Sequence[str], log: Path, extra: Mapping[str, str]) -> Running:
     """Start this environment's own server on a folder of models."""
-    env = dict(os.environ) | sidecars.NO_DRAIN | sidecars.LOOPBACK
+    env = dict(os.environ) | sidecars.NO_DRAIN | sidecars.LOOPBACK | dict(extra)
     argv = [sys.executable, "-m", "serving_image", f"--models={models.absolute()}", *args]
     return start_process(argv, env, None, log)
 
@@ -154,9 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for ending in ENDINGS:
             signal.signal(ending, end_once)
         log = cast(Path, options.log or default_log())
-        running, url = run(options.what, options.port, options.backend, log)
+        running, url, grpc = run(options.what, options.port, options.backend, log, options.grpc_port)
         try:
-            say(f"serving at {url} (log: {log}); stop with Ctrl-C")
+            also = f", gRPC at {grpc}" if grpc else ""
+            say(f"serving at {url}{also} (log: {log}); stop with Ctrl-C")
             print(url, flush=True)
             return running.wait()
         except KeyboardInterrupt:

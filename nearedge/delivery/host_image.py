@@ -1,8 +1,9 @@
 """What a runtime base made of this machine's Python holds, and how its layers are written.
 
-Four layers, so that an upgrade of the server's code is small: interpreter and libraries, numeric packages, other
-packages, server. Bytecode without sources for what others wrote (tracebacks still name files and lines), sources and
-bytecode for the server. Each layer is compiled by a process of its own, so that none depends on what another holds.
+Five layers, so that an upgrade of the server's code is small: interpreter and libraries, numeric packages, other
+packages, server, and the bill of what is in them. Bytecode without sources for what others wrote (tracebacks still name
+files and lines), sources and bytecode for the server. Each layer is compiled by a process of its own, so that none
+depends on what another holds.
 """
 
 import tempfile
@@ -13,16 +14,18 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from nearedge.delivery import digest as digests
-from nearedge.delivery import host_packages, host_parts, host_python, oci
+from nearedge.delivery import host_packages, host_parts, host_python, oci, sbom
 from nearedge.delivery.host_parts import Part, executable, write_part
-from nearedge.delivery.image import EPOCH, RUNTIME_CONTRACT, RUNTIME_LABEL
+from nearedge.delivery.image import ANNOTATION, EPOCH, RUNTIME_CONTRACT, RUNTIME_LABEL
 from nearedge.delivery.layers import Entry, Layer
 from nearedge.delivery.layout import Layout
 
 TAG = "base"
 PYTHON = "opt/python"
 PACKAGES, SERVER = "opt/nearedge/packages", "opt/nearedge/server"
+SBOM = f"opt/nearedge/{sbom.FILE}"
 PORT = 8080
+GRPC_PORT = 8081
 USER = 1001
 PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nnearedge:x:{USER}:0:nearedge:/tmp:/sbin/nologin\n"
 GROUP = "root:x:0:\n"
@@ -65,7 +68,7 @@ def libraries(plan: Plan) -> dict[str, Path]:
 
 
 def write_base(plan: Plan, shared: dict[str, Path], folder: Path, others: Iterable[Path]) -> None:
-    """Write the four layers, the config and the manifest to the layout in `folder`.
+    """Write the five layers, the config and the manifest to the layout in `folder`.
 
     Layers that one of the bases in the folders `others` has, made of the same files, are taken from there.
     """
@@ -76,6 +79,7 @@ def write_base(plan: Plan, shared: dict[str, Path], folder: Path, others: Iterab
             Part("openvino and numpy", plan.numeric, Path(name, "numeric"), lean=False),
             Part("packages", plan.packages, Path(name, "packages")),
             Part("server", plan.server, Path(name, "server"), keep_source=True),
+            Part("bill of materials", {}, Path(name, "bill"), more=[Entry(SBOM, host_packages.bill())]),
         ]
         known = [(part, host_parts.find(part, others)) for part in parts]
         with ThreadPoolExecutor(WORKERS) as pool:  # zlib and sha256 let go of the interpreter's lock
@@ -124,6 +128,7 @@ def base_config(layers: list[Layer]) -> dict[str, object]:
     environment = {
         "HOME": "/tmp",  # noqa: S108  the image's own, an emptyDir on a cluster
         "LANG": "C.UTF-8",
+        "NEAREDGE_GRPC_PORT": str(GRPC_PORT),
         "NEAREDGE_HOST": "0.0.0.0",  # noqa: S104  inside the pod; the Service and NetworkPolicy decide who gets there
         "NEAREDGE_MODELS": "/models",
         "NEAREDGE_PORT": str(PORT),
@@ -136,6 +141,8 @@ def base_config(layers: list[Layer]) -> dict[str, object]:
     }
     labels = {
         RUNTIME_LABEL: RUNTIME_CONTRACT,
+        f"{ANNOTATION}title": "nearedge: the runtime that serves a model",
+        f"{ANNOTATION}licenses": "Apache-2.0",
         "io.nearedge.base": "host",
         "io.nearedge.openvino": installed_version("openvino"),
     }
@@ -146,7 +153,7 @@ def base_config(layers: list[Layer]) -> dict[str, object]:
         "config": {
             "Entrypoint": [f"/{PYTHON}/bin/python", "-m", host_packages.SERVER],
             "Env": [f"{name}={value}" for name, value in environment.items()],
-            "ExposedPorts": {f"{PORT}/tcp": {}},
+            "ExposedPorts": {f"{port}/tcp": {} for port in (PORT, GRPC_PORT)},
             "Labels": labels,
             "User": str(USER),
             "WorkingDir": "/",

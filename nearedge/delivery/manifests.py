@@ -13,6 +13,7 @@ from nearedge.release.record import Record
 Object = dict[str, Any]
 
 PORT = 8080
+GRPC_PORT = 8081
 DRAIN_S = 10
 """Seconds that the server goes on answering after SIGTERM: routers learn no faster that the pod leaves."""
 REQUEST_S = 30
@@ -119,7 +120,7 @@ def container(share: Resources, image: str) -> Object:
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "env": [{"name": f"NEAREDGE_{name}", "value": value} for name, value in settings(image).items()],
-        "ports": [{"name": "http", "containerPort": PORT}],
+        "ports": [{"name": "http", "containerPort": PORT}, {"name": "grpc", "containerPort": GRPC_PORT}],
         "startupProbe": probe("ready", period_s=START_EVERY_S, failures=STARTS),
         "readinessProbe": probe("ready", period_s=5, failures=2),
         "livenessProbe": probe("live", period_s=10, failures=3),
@@ -141,6 +142,7 @@ def settings(image: str) -> dict[str, str]:
     return {
         "HOST": "0.0.0.0",  # noqa: S104  # a pod's own address
         "PORT": str(PORT),
+        "GRPC_PORT": str(GRPC_PORT),
         "DRAIN_SECONDS": str(DRAIN_S),
         "REQUEST_TIMEOUT_SECONDS": str(REQUEST_S),
         "IMAGE_DIGEST": image.rpartition("@")[2],
@@ -157,7 +159,10 @@ def service(record: Record) -> Object:
     """The model's address inside the cluster. A Service's name has to begin with a letter (RFC 1035), unlike others."""
     name = record.identity.name
     head = {"name": name if name[0].isalpha() else f"model-{name}", "labels": labels(record)}
-    ports = [{"name": "http", "port": PORT, "targetPort": "http", "appProtocol": "http"}]
+    ports = [
+        {"name": "http", "port": PORT, "targetPort": "http", "appProtocol": "http"},
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
+    ]
     spec = {"type": "ClusterIP", "selector": selector(record), "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": head, "spec": spec}
 
@@ -170,6 +175,7 @@ def service_account(record: Record) -> Object:
 
 def network_policy(record: Record) -> Object:
     """Requests from the same namespace, the router and monitoring (OpenShift's policy groups); nothing goes out."""
+    ports = [{"protocol": "TCP", "port": name} for name in ("http", "grpc")]
     allowed = [{"namespaceSelector": {"matchLabels": group}} for group in CALLERS]
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -178,7 +184,7 @@ def network_policy(record: Record) -> Object:
         "spec": {
             "podSelector": {"matchLabels": selector(record)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [{"podSelector": {}}, *allowed], "ports": [{"protocol": "TCP", "port": "http"}]}],
+            "ingress": [{"from": [{"podSelector": {}}, *allowed], "ports": ports}],
             "egress": [],
         },
     }

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -27,6 +27,7 @@ ORDER: tuple[Backend, ...] = ("podman", "chroot", "process")
 ORDER_VARIABLE = "NEAREDGE_SIDECAR_BACKEND_ORDER"
 LOOPBACK = {"NEAREDGE_HOST": "127.0.0.1"}
 NO_DRAIN = {"NEAREDGE_DRAIN_SECONDS": "0"}  # there is no load balancer that would still send requests
+NO_GRPC = {"NEAREDGE_GRPC_PORT": "off"}  # its usual port may be taken on this machine, and nobody asks for it
 MODELS_VARIABLE = "NEAREDGE_MODELS"
 DIGEST_VARIABLE = "NEAREDGE_IMAGE_DIGEST"
 OUR_COMMAND = ("-m", "serving_image")
@@ -57,7 +58,7 @@ def start(container: Container, order: Sequence[str] | None = None, cache: Path 
     """
     image = find_layout(container)
     digest = {DIGEST_VARIABLE: image.digest} if image else {}
-    container = replace(container, env={**NO_DRAIN, **digest, **container.env, **LOOPBACK})
+    container = replace(container, env={**NO_DRAIN, **NO_GRPC, **digest, **container.env, **LOOPBACK})
     reasons = []
     for backend in chosen(order):
         reason = why_not(backend, container, image)
@@ -69,13 +70,18 @@ def start(container: Container, order: Sequence[str] | None = None, cache: Path 
 
 
 def start_image(
-    image: str, folders: Sequence[Path], args: Sequence[str], log: Path, backend: Backend | None = None
+    image: str,
+    folders: Sequence[Path],
+    args: Sequence[str],
+    log: Path,
+    backend: Backend | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Sidecar:
     """Start the server of a serving image: a registry's reference, or `oci:DIR:tag` with DIR in one of `folders`.
 
     Raises what `start` raises.
     """
-    container = Container("serve", image, (), tuple(args), {}, None, log, tuple(folders))
+    container = Container("serve", image, (), tuple(args), dict(env or {}), None, log, tuple(folders))
     return start(container, (backend,) if backend else None)
 
 

@@ -40,7 +40,7 @@ def infer(url):
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_folder_is_served_until_ctrl_c(models, tmp_path, ending):
     log = tmp_path / "logs" / "serve.log"
-    argv = [sys.executable, "-m", "scripts.serve", str(models), "--port=0", f"--log={log}"]
+    argv = [sys.executable, "-m", "scripts.serve", str(models), "--port=0", "--grpc-port=0", f"--log={log}"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         url = program.stdout.readline().strip()
         assert infer(url) == [2.0, 3.0]
@@ -54,7 +54,15 @@ def test_a_folder_is_served_until_ctrl_c(models, tmp_path, ending):
 
 
 def test_a_second_ctrl_c_leaves_no_server_behind(models, tmp_path):
-    argv = [sys.executable, "-m", "scripts.serve", str(models), "--port=0", f"--log={tmp_path / 'serve.log'}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "scripts.serve",
+        str(models),
+        "--port=0",
+        "--grpc-port=0",
+        f"--log={tmp_path / 'serve.log'}",
+    ]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         url = program.stdout.readline().strip()
         while program.poll() is None:
@@ -106,6 +114,12 @@ def test_a_taken_port_is_told_before_anything_starts(models, tmp_path):
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.parametrize(("given", "error"), [("x", UsageError), ("70000", UsageError)])
+def test_what_is_no_port_for_grpc(models, tmp_path, given, error):
+    with pytest.raises(error, match="--grpc-port"):
+        serve.run(str(models), 0, None, tmp_path / "log", given)
+
+
 def test_a_server_that_ends_or_is_never_ready_is_told_with_its_last_words(models, tmp_path, monkeypatch):
     monkeypatch.setenv("NEAREDGE_QUEUE", "many")
     with pytest.raises(MachineError, match=r"ended with status 2: .*many.* \(see "):
@@ -122,6 +136,6 @@ def test_a_server_that_ends_or_is_never_ready_is_told_with_its_last_words(models
 def test_main_says_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
     monkeypatch.chdir(tmp_path)
-    assert serve.main(["./absent", "--port=0"]) == 1
+    assert serve.main(["./absent", "--port=0", "--grpc-port=0"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert serve.default_log() == Path.cwd() / ".nearedge" / "serve.log"

@@ -324,7 +324,7 @@ def tools() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def oip() -> SimpleNamespace:
-    """protobuf's own classes of the protocol's messages, made of the descriptors that the server tells of."""
+    """Protobuf's own classes of the protocol's messages, made of the descriptors that the server tells of."""
     from google.protobuf import descriptor_pool, message_factory
 
     from serving_image.grpc.descriptors import FILES
@@ -353,7 +353,7 @@ def call(oip: SimpleNamespace) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def channel(server: Running) -> Iterator[Any]:
-    """grpcio's channel to the shared server."""
+    """A channel of grpcio to the shared server."""
     import grpc
 
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as made:

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import requests
 
-from serving_image import settings
 from serving_image.server import listen
 
 DIGITS = "/v2/models/digits"
@@ -209,7 +208,7 @@ def test_it_needs_no_folder_that_it_may_write(released, start, tmp_path: Path) -
     assert not [path for path in opened if path.startswith("/") and not path.startswith(("/dev/", str(tmp_path)))]
 
 
-def test_connections_do_not_wait_for_delayed_acknowledgements(tmp_path: Path) -> None:
+def test_connections_do_not_wait_for_delayed_acknowledgements() -> None:
     with (
         listen("127.0.0.1", 0) as listener,
         socket.create_connection(listener.getsockname()),
@@ -218,7 +217,7 @@ def test_connections_do_not_wait_for_delayed_acknowledgements(tmp_path: Path) ->
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_it_listens_on_version_6_of_the_protocol(tmp_path: Path) -> None:
+def test_it_listens_on_version_6_of_the_protocol() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     with listen("::", 0) as listener:

@@ -1,0 +1,195 @@
+"""The gRPC port under load and at its end: deadlines, sizes, tokens, TLS, draining."""
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory, tools):
+    """A model of one number in and out that takes a good part of a second."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    given = tools.named(op.parameter([1], ov.Type.f32), "x")
+    node = op.broadcast(given, op.constant(np.array([600, 600])))
+    for _ in range(60):
+        node = op.matmul(node, op.tanh(node), False, False)
+    answer = tools.named(op.reduce_mean(node, op.constant(np.array([0, 1])), False), "y")
+    models = tmp_path_factory.mktemp("slow")
+    tools.plain(models, "slow", ov.Model([answer], [given], "slow"))
+    return models
+
+
+def numbers(oip, model="slow", name="x", shape=(1,)):
+    request = oip.ModelInferRequest(model_name=model)
+    request.inputs.add(name=name, datatype="FP32", shape=shape)
+    request.raw_input_contents.append(np.full(shape, 0.001, np.float32).tobytes())
+    return request
+
+
+def opened(server, **more):
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.max_send_message_length", -1)]
+    return grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options=options, **more)
+
+
+def status_of(call, channel, *given, **more) -> grpc.StatusCode:
+    try:
+        call(channel, *given, **more)
+    except grpc.RpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+def test_deadlines_queues_and_pushback(slow, start, call, oip) -> None:
+    server = start(slow, "--queue=1").wait_ready()
+    with opened(server) as channel:
+        late = status_of(call, channel, "ModelInfer", numbers(oip), timeout=0.05)
+        assert late == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert call(channel, "ModelInfer", numbers(oip)).outputs[0].name == "y"
+        with ThreadPoolExecutor(12) as clients:
+            asked = [clients.submit(call, channel, "ModelInfer", numbers(oip)) for _ in range(12)]
+            refused = [one.exception() for one in asked if one.exception() is not None]
+        assert {one.code() for one in refused} == {grpc.StatusCode.UNAVAILABLE} and len(refused) < 12
+        assert dict(refused[0].trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+    lines = [line for line in server.lines() if line.get("status") in ("DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE")]
+    assert {line["status"] for line in lines} >= {"UNAVAILABLE"} and len(lines) >= 2
+
+
+def test_a_call_over_the_servers_own_limit_of_time(slow, start, call, oip) -> None:
+    server = start(slow, "--request-timeout-seconds=0.05").wait_ready()
+    with opened(server) as channel:
+        for _ in range(2):
+            with pytest.raises(grpc.RpcError, match=r"within 0\.05 s") as caught:
+                call(channel, "ModelInfer", numbers(oip))
+            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert call(channel, "ServerReady").ready
+
+
+def test_messages_over_the_limit(released, start, call, oip) -> None:
+    server = start(released.models, "--max-body-mib=0.1").wait_ready()
+    with opened(server) as channel:
+        for count in (200_000, 20_000_000):
+            request = oip.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(count)])
+            with pytest.raises(grpc.RpcError, match="--max-body-mib") as caught:
+                call(channel, "ModelInfer", request)
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        answer = call(channel, "ModelInfer", numbers(oip, "digits", "image", (300, 1, 8, 8)))
+        assert len(answer.raw_output_contents[0]) == 300 * 10 * 4
+
+
+def test_large_answers_and_messages_fit_the_windows(server, call, oip) -> None:
+    with opened(server) as channel:
+        with ThreadPoolExecutor(4) as clients:
+            request = numbers(oip, "digits", "image", (40_000, 1, 8, 8))
+            asked = [clients.submit(call, channel, "ModelInfer", request) for _ in range(4)]
+            answers = [one.result() for one in asked]
+        assert [len(answer.raw_output_contents[1]) for answer in answers] == [1_600_000] * 4
+
+
+def test_nobody_is_dropped_while_it_drains(released, start, oip) -> None:
+    server = start(released.models, "--drain-seconds=1.2").wait_ready()
+    path, stopping, failures, answered = "/inference.GRPCInferenceService/ModelInfer", threading.Event(), [], []
+
+    def load(lasting: bool) -> None:
+        payload = numbers(oip, "digits", "image", (1, 1, 8, 8)).SerializeToString()
+        channel = opened(server)
+        while not stopping.is_set():
+            begun = time.monotonic()
+            try:
+                channel.unary_unary(path)(payload, timeout=20)
+                answered.append(begun)
+            except grpc.RpcError as error:
+                failures.append((begun, error))
+            if not lasting:
+                channel.close()
+                channel = opened(server)
+        channel.close()
+
+    clients = [threading.Thread(target=load, args=(lasting,)) for lasting in (True, True, False)]
+    with opened(server) as channel:
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        for client in clients:
+            client.start()
+        time.sleep(0.4)
+        signalled = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        time.sleep(0.4)
+        stopping.set()
+        for client in clients:
+            client.join(30)
+        watched.cancel()
+    assert failures == [] and any(begun > signalled for begun in answered)
+    assert server.process.wait(30) == 0
+
+
+def test_what_was_begun_is_finished(slow, start, call, oip) -> None:
+    server = start(slow).wait_ready()
+    with opened(server) as channel, ThreadPoolExecutor(2) as clients:
+        call(channel, "ServerLive")
+        pending = [clients.submit(call, channel, "ModelInfer", numbers(oip)) for _ in range(2)]
+        time.sleep(0.15)
+        server.process.send_signal(signal.SIGTERM)
+        assert [one.result(60).model_name for one in pending] == ["slow", "slow"]
+    assert server.process.wait(30) == 0
+
+
+def test_it_ends_with_a_watch_open_and_idle_clients(released, start) -> None:
+    server = start(released.models, "--request-timeout-seconds=1").wait_ready()
+    with opened(server) as channel:
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        next(watched)
+        assert server.stop(seconds=15) == 0
+        watched.cancel()
+
+
+def test_a_token_is_asked_for(released, start, call, oip, tmp_path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    server = start(released.models, f"--token-file={tmp_path / 'token'}").wait_ready()
+    request = oip.ModelMetadataRequest(name="digits")
+    with opened(server) as channel:
+        assert call(channel, "ServerReady").ready
+        assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status == 1
+        for metadata in ([], [("authorization", "Bearer other")]):
+            code = status_of(call, channel, "ModelMetadata", request, metadata=metadata)
+            assert code == grpc.StatusCode.UNAUTHENTICATED
+        told = call(channel, "ModelMetadata", request, metadata=[("authorization", "Bearer s3cret")])
+        assert told.name == "digits"
+    assert "s3cret" not in server.log.read_text()
+
+
+def test_tls(released, start, call, tmp_path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*make, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = start(released.models, f"--tls-cert={certificate}", f"--tls-key={key}")
+    server.wait_for("server ready", 60)
+    credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+    with grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel:
+        assert call(channel, "ServerReady").ready
+
+
+def test_it_can_be_off_and_a_taken_port_is_one_line(released, start, tools, tmp_path) -> None:
+    server = start(released.models, "--grpc-port=off")
+    assert server.grpc_port is None
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(AssertionError) as caught,
+            tools.started(released.models, tmp_path / "log", f"--grpc-port={port}"),
+        ):
+            pass
+    text = (tmp_path / "log").read_text()
+    assert len(text.splitlines()) == 1 and f"port {port}" in text and "set --host and --grpc-port" in text
+    assert "no 'listening'" in str(caught.value)
