@@ -15,16 +15,21 @@ def titled_sections(
     return [(title, section) for title, section in there if section is not None]
 
 
+OWN = "the user's own function, not nearedge's: "
+
+
 def accuracy(deployed: VerificationSection | None) -> Headline:
     """The metric before and after, or that none was given."""
     if deployed is None or deployed.metric is None:
         return Headline("Accuracy", NOT_MEASURED, "no labels were given, so only parity was proven")
     metric = deployed.metric
     sure = confidence.words(metric)
+    ours = metric.name.capitalize() if metric.name == "accuracy" else metric.name.upper()
     return Headline(
-        metric.name.capitalize() if metric.name == "accuracy" else metric.name.upper(),
+        metric.name if metric.own else ours,
         f"{metric.source:.4f} → {metric.converted:.4f}",
-        f"source to deployed on {metric.rows} rows; drop {share(metric.drop)}, allowed {metric.allowed_drop:g}"
+        f"{OWN if metric.own else ''}source to deployed on {metric.rows} rows; "
+        f"drop {share(metric.drop)}, allowed {metric.allowed_drop:g}"
         f"{'; ' if sure else ''}{sure}",
         good=metric.drop <= metric.allowed_drop,
     )

@@ -5,6 +5,7 @@
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -123,6 +124,13 @@ def replaced(text: str, name: str, body: str) -> str:
     return f"{before}{begin}\n\n{body}\n\n{END}{rest.partition(END)[2]}"
 
 
+def first_table(path: Path) -> str:
+    """The first Markdown table of a document, which another one shows as well."""
+    lines = path.read_text().splitlines()
+    from_table = itertools.dropwhile(lambda line: not line.startswith("|"), lines)
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), from_table))
+
+
 def readmes() -> Iterator[tuple[Path, str]]:
     """Each README that holds generated parts."""
     for folder in KINDS:
@@ -132,6 +140,7 @@ def readmes() -> Iterator[tuple[Path, str]]:
             yield file, replaced(file.read_text() if file.exists() else start, "interface", interface(document))
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "tasks", overview("tasks"))
+    text = replaced(text, "formats", first_table(ROOT / "docs" / "model-formats.md"))
     yield readme, replaced(text, "pipelines", overview("pipelines"))
     runner = ROOT / "docs" / "runner.md"
     yield runner, replaced(runner.read_text(), "fields", fields_table())

@@ -112,6 +112,7 @@ def run(root: Path, stage: str) -> Outcome:
         runner.predict,
         f"{stage}: samples compared",
         code,
+        sure=True,
     )
     tell(found, subject.precision, framework, evaluation)
     limits = thresholds.of(work.description, subject.precision)
@@ -160,6 +161,7 @@ def tell(found: Proof, precision: Precision, framework: str, evaluation: samples
         say(
             f"{found.metric.name} {found.metric.source:.4f} in {framework}, {found.metric.converted:.4f} as converted: "
             f"drop {share(found.metric.drop)}, allowed {found.metric.allowed_drop:g}"
+            f"{', by the function of the user' if found.metric.own else ''}"
         )
         if sure:
             say(f"warning: {found.metric.name}: {sure}" if found.metric.certain() is False else sure)

@@ -50,7 +50,10 @@ def quality(metric: MetricResult | None) -> dict[str, str]:
         return {}
     sure = "" if metric.certain() is not False else ", more or less than that: the rows are too few to tell"
     allowed = f"drop {metric.drop:.4f} of {metric.allowed_drop:g} allowed"
-    return {metric.name: f"{metric.converted:.4f} (source {metric.source:.4f}, {allowed}{sure}, {metric.rows} rows)"}
+    by = ", by a function of the user's own" if metric.own else ""
+    return {
+        metric.name: f"{metric.converted:.4f} (source {metric.source:.4f}, {allowed}{sure}, {metric.rows} rows{by})"
+    }
 
 
 def parity(section: VerificationSection) -> str:
