@@ -27,7 +27,10 @@ def open_onnx(path: Path, threads: int | None) -> Opened:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     with explained(path, "onnxruntime cannot load it"):
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # A second try on another device, of which there is none, would only print what went wrong to stdout.
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     inputs = tuple(_tensor(one, path) for one in session.get_inputs())
     outputs = tuple(_tensor(one, path) for one in session.get_outputs())
 
