@@ -122,9 +122,14 @@ def hits(overlap: Floats) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Matches:
-    """One class: its detections by falling score, whether each is right at each IoU, and the labels of each image."""
+    """One class: the images of its detections by falling score, and the labels of each image.
+
+    `hits` are the places of the detections that are right at some IoU, `right` whether they are: [IoUs, hits]. The
+    others lower precision alone, so the best one at a recall or more is found at a hit.
+    """
 
     images: NDArray[np.intp]
+    hits: NDArray[np.intp]
     right: NDArray[np.bool_]
     labels: NDArray[np.intp]
 
@@ -134,12 +139,11 @@ class Matches:
         if not there:
             return None
         count = weights[self.images]
-        taken, all_ = (self.right * count).cumsum(1), np.maximum(count.cumsum(), np.spacing(1))
-        best = np.maximum.accumulate((taken / all_)[:, ::-1], axis=1)[:, ::-1]
-        found = np.zeros(len(IOUS))
-        for at, (recall, values) in enumerate(zip(taken / there, best, strict=True)):
-            places = np.searchsorted(recall, RECALLS, side="left")
-            found[at] = values[places[places < len(values)]].sum() / len(RECALLS)
+        taken = (self.right * count[self.hits]).cumsum(1)
+        precision = taken / np.maximum(count.cumsum()[self.hits], np.spacing(1))
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        reached = np.searchsorted(RECALLS, taken / there, side="right")  # recalls up to and at each hit's
+        found: Floats = (best * np.diff(reached, prepend=0, axis=1)).sum(1) / len(RECALLS)
         return found
 
 
@@ -163,7 +167,9 @@ def of_class(answers: Floats, labels: Floats, images: int) -> Matches:
     found, right = np.concatenate(parts), np.concatenate(rights, axis=1)
     order = np.argsort(-found[:, 5], kind="stable")
     counts = np.bincount(labels[:, 0].astype(np.intp), minlength=images)
-    return Matches(found[order, 0].astype(np.intp), right[:, order], counts)
+    right = right[:, order]
+    places = np.flatnonzero(right.any(0))
+    return Matches(found[order, 0].astype(np.intp), places, right[:, places], counts)
 
 
 def mean(matches: list[Matches], weights: NDArray[Any], name: str) -> float:

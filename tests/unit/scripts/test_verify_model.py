@@ -166,13 +166,14 @@ def test_damage_is_one_line(release, damage, status, said, capsys, edit_yaml):
     assert len(lines) == 1 and said in lines[0]
 
 
-def test_synthetic_samples_where_there_are_no_data(release, tmp_path):
+def test_synthetic_samples_where_there_are_no_data(release, tmp_path, capsys):
     text = (release / "source/model.yaml").read_text()
     kept = [line for line in text.splitlines() if not line.startswith(("data:", "metric:", "golden:"))]
     (release / "source/model.yaml").write_text("\n".join(kept))
     assert verify(release, "f32", f"--result-metric-drop={tmp_path / 'drop'}") == 0
     section = sections.read(release, VerificationF32Section)
     assert section.synthetic and section.samples == 16 and section.metric is None
+    assert " on 16 synthetic samples: " in capsys.readouterr().err
     assert (tmp_path / "drop").read_text() == ""
 
 
