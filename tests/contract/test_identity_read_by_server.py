@@ -167,8 +167,8 @@ def leaves(value: object, path: tuple = ()) -> list[tuple]:
 
 READ = [
     path for path in leaves(document())
-    if path[-1] not in ("profile", "format", "framework", "description_sha256", "data_sha256", "datatype", "size_bytes")
-    and not {"thresholds", "shape"} & set(path)
+    if not {path[-1]} & {"profile", "format", "framework", "datatype", "size_bytes"}
+    and not {"description_sha256", "data_sha256", "code_sha256", "thresholds", "shape"} & set(path)
 ]  # fmt: skip
 
 

@@ -309,9 +309,68 @@ def test_the_model_has_to_lie_below_model_yaml(place, tmp_path, capsys):
 
 
 def test_what_is_no_model_has_its_own_status(tmp_path, capsys):
+    import torch
+
     (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 64)
-    assert init.main([str(tmp_path / "m.h5")]) == 5
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "pickled.pt")
+    assert init.main([str(tmp_path / "m.h5")]) == 1
     assert init.main([str(tmp_path / "none.onnx")]) == 1
+    assert init.main([str(tmp_path / "pickled.pt")]) == 5
     said = capsys.readouterr().err.splitlines()
-    assert "model.export(dir)" in said[0]
+    assert "save the whole model" in said[0]
     assert "no such file" in said[1]
+    assert "never opened" in said[2]
+
+
+OWN = ["--factory=net:build", "--allow-code", "--shape=x=-1,2"]
+WITH_A_FACTORY = {
+    "bare": ([], 1, "say which Python function makes the module: --factory package.module:function"),
+    "not allowed": (OWN[:1] + OWN[2:], 2, "then give --allow-code as well"),
+    "no name": (["--factory=net.build", *OWN[1:]], 2, "is not PACKAGE.MODULE:FUNCTION"),
+    "no folder": ([*OWN, "--code=elsewhere"], 1, "elsewhere: no such folder"),
+    "no shape": (OWN[:2], 2, "does not tell the shape of x; give it, as in --shape x="),
+    "no such function": (["--factory=net:other", *OWN[1:]], 1, "net has none of that name"),
+    "of another module": (
+        ["--factory=net:larger", *OWN[1:]],
+        1,
+        "does not fit what net:larger makes: size mismatch for",
+    ),
+}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A state_dict and the code beside it."""
+    import torch
+
+    (tmp_path / "code").mkdir()
+    text = "import torch\n\ndef build():\n    print('built')\n    return torch.nn.Linear(2, 3)\n"
+    larger = "\n\nclass L(torch.nn.Linear):\n    def forward(self, x):\n        return super().forward(x)\n"
+    text = text.replace("torch.nn.Linear(2, 3)", "L(2, 3)") + larger + "\n\ndef larger():\n    return L(2, 4)\n"
+    (tmp_path / "code" / "net.py").write_text(text)
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "w.pt")
+    return tmp_path / "w.pt"
+
+
+@pytest.mark.parametrize("name", WITH_A_FACTORY)
+def test_weights_need_a_factory_and_leave_to_run_it(weights, capsys, name):
+    options, status, text = WITH_A_FACTORY[name]
+    assert init.main([str(weights), *options]) == status
+    said = capsys.readouterr()
+    assert text in said.err
+    assert not (weights.parent / "model.yaml").exists()
+    assert ("built" in said.out) == (name == "no shape"), "nothing ran that was not allowed"
+
+
+def test_a_factory_is_written_into_model_yaml(weights, capsys):
+    assert init.main([str(weights), *OWN]) == 0
+    described = descriptions.read(weights.parent / "model.yaml")
+    assert (described.source.factory, described.code) == ("net:build", "code")
+    assert [(one.name, one.shape) for one in described.inputs] == [("x", [-1, 2])]
+    assert "-p allow-code=true" in capsys.readouterr().out
+
+
+def test_a_whole_model_takes_no_factory(place, capsys):
+    model = place("onnx")
+    assert init.main([str(model), *OWN]) == 1
+    assert "this is a whole onnx model" in capsys.readouterr().err
