@@ -4,11 +4,11 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from nearedge.delivery import upgrade
+from nearedge.delivery import sbom, upgrade
 from nearedge.delivery.access import Access
 from nearedge.delivery.host_base import host_base
 from nearedge.delivery.host_image import TAG
@@ -16,6 +16,7 @@ from nearedge.delivery.image import Base, Built, ModelFiles, build, open_base
 from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.store import open_store
 from nearedge.errors import GateError, InputError
+from nearedge.files import write_text
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
 from nearedge.release import description, profile, record, sections
@@ -29,6 +30,7 @@ from nearedge.release.sections import (
 
 NAME = "build-serving-image"
 SOURCE, DEPLOYED, GOLDEN = "source", "ir/deployed", "golden/golden.npz"
+SBOM = "release/sbom.json"
 HOST = "host"
 Kind = Literal["registry", "layout", "host"]
 
@@ -102,6 +104,8 @@ def run(workspace: Path, options: Options) -> ImageSection:
         uploaded_bytes=built.uploaded_bytes,
         upgrade_bytes=upgrade.pulled_bytes(built.manifest, record.read_previous(workspace)),
     )
+    bill = sbom.of_release(base, base_name, files, target, built.digest)
+    write_text(workspace / SBOM, sbom.encode(bill).decode())
     sections.write(workspace, section)
     tell(target, built, section)
     return section
@@ -149,7 +153,10 @@ def find_base(workspace: Path, options: Options) -> tuple[Base, str, Kind]:
     reference: Reference = parse(options.base_image, allow_layout=options.allow_layout)
     store = open_store(reference, workspace, options.access)
     kind: Kind = "layout" if reference.is_layout else "registry"
-    return open_base(store, reference.which), reference.without_digest, kind
+    base = open_base(store, reference.which)
+    if not reference.is_layout:
+        base = replace(base, name=f"{reference.name}:{reference.tag}" if reference.tag else reference.name)
+    return base, reference.without_digest, kind
 
 
 def tell(target: Reference, built: Built, section: ImageSection) -> None:

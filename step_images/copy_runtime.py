@@ -1,7 +1,7 @@
 """Inside the build of the serving image: copy what the server needs, and nothing else, out of an installed nearedge.
 
-`python copy_runtime.py DIR` fills DIR/packages and DIR/server. Which files those are is nearedge's own list, the same
-that makes a base from a machine's own Python.
+`python copy_runtime.py DIR` fills DIR/packages and DIR/server and lists them in DIR/sbom.cdx.json. Which files those
+are is nearedge's own list, the same that makes a base from a machine's own Python.
 """
 
 import compileall
@@ -29,6 +29,7 @@ def main() -> None:
     for distribution in host_packages.serving_distributions().values():
         copy(host_packages.files(distribution), target / "packages")
     copy(host_packages.server_files(), target / "server")
+    (target / "sbom.cdx.json").write_bytes(host_packages.bill())
     for name in ("packages", "server"):
         compileall.compile_dir(
             target / name,

@@ -5,6 +5,7 @@ Requirement trees come from the packages' own metadata (importlib.metadata; PEP 
 
 import importlib.metadata
 import importlib.util
+import platform
 import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from nearedge.delivery import sbom
 from nearedge.errors import InputError
 
 EXTRA = "serve"
@@ -97,6 +99,13 @@ def wanted(path: PurePosixPath) -> bool:
     if text.startswith("openvino/libs/"):
         return OPENVINO_LIBRARIES.fullmatch(path.name) is not None
     return True
+
+
+def bill() -> bytes:
+    """The SBOM of what goes in: this interpreter, and the packages with their native libraries."""
+    python = sbom.platform("python", platform.python_version())
+    packages = [sbom.package(found, files(found)) for found in serving_distributions().values()]
+    return sbom.encode(sbom.document([python, *packages]))
 
 
 def server_files() -> list[tuple[str, Path]]:

@@ -19,7 +19,9 @@ from nearedge.files import write_text
 from nearedge.progress import say
 
 NOTES = "parts.json"
-RECIPE = ("bytecode", "elf", "host_bytecode", "host_image", "host_packages", "host_parts", "host_python", "layers")
+RECIPE = (
+    "bytecode", "elf", "host_bytecode", "host_image", "host_packages", "host_parts", "host_python", "layers", "sbom",
+)  # fmt: skip
 """Modules whose change makes other bytes."""
 
 
@@ -50,6 +52,11 @@ class Part:
     keep_source: bool = False
     lean: bool = True
 
+    def key(self) -> str:
+        """What the layer is made of: its files, and the content of what comes with them."""
+        more = hashlib.sha256(repr([(entry.name, entry.source) for entry in self.more]).encode()).hexdigest()
+        return f"{key(self.files)} {more}"
+
 
 def write_part(part: Part) -> Layer:
     """Compile what is Python, leave out symbols where that is asked for, and write the layer."""
@@ -65,7 +72,7 @@ def write_part(part: Part) -> Layer:
 
 def find(part: Part, bases: Iterable[Path]) -> Layer | None:
     """The layer of the same files in one of the folders `bases`, None where none has it whole."""
-    wanted = key(part.files)
+    wanted = part.key()
     for base in bases:
         try:
             note = json.loads((base / NOTES).read_text(encoding="utf-8"))[part.title]
@@ -81,7 +88,7 @@ def find(part: Part, bases: Iterable[Path]) -> Layer | None:
 def note(folder: Path, parts: Sequence[Part], layers: Sequence[Layer]) -> None:
     """Write down in the base in `folder` of which files its layers were made, for `find`."""
     notes = {
-        part.title: {"key": key(part.files), "digest": layer.descriptor.digest, "diff_id": layer.diff_id}
+        part.title: {"key": part.key(), "digest": layer.descriptor.digest, "diff_id": layer.diff_id}
         for part, layer in zip(parts, layers, strict=True)
     }
     write_text(folder / NOTES, json.dumps(notes, indent=1, sort_keys=True))

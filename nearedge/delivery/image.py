@@ -47,11 +47,12 @@ class ModelFiles:
 
 @dataclass(frozen=True)
 class Base:
-    """A runtime base: its manifest and config, and the store that holds its layers."""
+    """A runtime base: its manifest and config, the store that holds its layers, and its name without registry."""
 
     store: StoreOf
     manifest: oci.Manifest
     config: dict[str, Any]
+    name: str = ""
 
     @property
     def diff_ids(self) -> list[str]:
@@ -165,21 +166,33 @@ def build(base: Base, files: ModelFiles, target: StoreOf, tag: str, scratch: Pat
     Raises InputError where a model file is not the one that was proven, OutsideError where the target refuses.
     """
     layers = model_layers(files, scratch)
-    labels = {RUNTIME_LABEL: RUNTIME_CONTRACT, MODEL_LABEL: files.name, VERSION_LABEL: files.version}
+    described_as = annotations(files, base)
+    labels = {RUNTIME_LABEL: RUNTIME_CONTRACT, MODEL_LABEL: files.name, VERSION_LABEL: files.version, **described_as}
     config = oci.encode(new_config(base, layers, labels))
     described = oci.Descriptor(oci.CONFIG, digests.of_bytes(config), len(config))
-    annotations = {
-        f"{ANNOTATION}title": files.name,
-        f"{ANNOTATION}version": files.version,
-        f"{ANNOTATION}base.digest": base.manifest.descriptor.digest,
-    }
-    manifest = new_manifest(described, base.manifest.layers, layers, annotations)
+    manifest = new_manifest(described, base.manifest.layers, layers, described_as)
     there = target.find(tag)
     was_there = there is not None and there.content == manifest.content
     uploaded = sum(target.adopt(layer, base.store) for layer in base.manifest.layers)
     uploaded += sum(target.add_file(layer.descriptor, layer.path) for layer in layers)
     uploaded += target.add_bytes(described, config) + target.publish(manifest, tag)
     return Built(manifest, titles(base, layers), uploaded, was_there)
+
+
+def annotations(files: ModelFiles, base: Base) -> dict[str, str]:
+    """What the manifest's annotations and the config's labels say, by the names that OCI defines for it.
+
+    `base.name` is without the registry: the same base from a mirror gives the same digest.
+    """
+    said = {
+        "title": files.name,
+        "version": files.version,
+        "description": f"Model {files.name}, version {files.version}, served with the Open Inference Protocol",
+        "licenses": oci.texts(base.config["config"].get("Labels")).get(f"{ANNOTATION}licenses", ""),
+        "base.digest": base.manifest.descriptor.digest,
+        "base.name": base.name,
+    }
+    return {f"{ANNOTATION}{name}": text for name, text in said.items() if text}
 
 
 def titles(base: Base, layers: list[Layer]) -> tuple[str, ...]:

@@ -56,6 +56,16 @@ def config_of(store, manifest):
     return json.loads(store.read(manifest.config, 1 << 20))
 
 
+def test_annotations_and_labels_say_where_it_comes_from(files, layout, tmp_path, scratch):
+    base = replace(open_base(layout, "1"), name="edge/runtime:1")
+    base.config["config"]["Labels"] = {"org.opencontainers.image.licenses": "Apache-2.0"}
+    built = build(base, files, target := Layout.create(tmp_path / "image"), "v", scratch)
+    said = {name.rpartition("image.")[2]: text for name, text in built.manifest.annotations.items()}
+    assert (said["base.name"], said["licenses"]) == ("edge/runtime:1", "Apache-2.0")
+    labels = json.loads(target.read(built.manifest.config, 1 << 20))["config"]["Labels"]
+    assert built.manifest.annotations.items() <= labels.items()
+
+
 def test_the_image_is_the_base_and_the_model(files, layout, tmp_path, scratch):
     target = Layout.create(tmp_path / "image")
     base = open_base(layout, "1")
@@ -66,6 +76,7 @@ def test_the_image_is_the_base_and_the_model(files, layout, tmp_path, scratch):
     assert found.annotations == {
         "org.opencontainers.image.title": "m",
         "org.opencontainers.image.version": "1",
+        "org.opencontainers.image.description": "Model m, version 1, served with the Open Inference Protocol",
         "org.opencontainers.image.base.digest": base.manifest.descriptor.digest,
     }
     config = config_of(target, found)
@@ -74,6 +85,7 @@ def test_the_image_is_the_base_and_the_model(files, layout, tmp_path, scratch):
         "io.nearedge.runtime": "1",
         "io.nearedge.model": "m",
         "io.nearedge.version": "1",
+        **found.annotations,
     }
     assert config["config"]["Entrypoint"] == ["/opt/runtime"]
     assert config["created"] == "2020-02-02T00:00:00Z"
