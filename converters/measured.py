@@ -11,6 +11,8 @@ from converters.arrays import Array
 from nearedge.release.sections import Histogram, Timing
 
 BINS = 40
+SHORTEST_MS = 1e-6
+"""What a clock can tell; a latency of 0 has no place among ratios."""
 
 
 @dataclass
@@ -67,12 +69,9 @@ class Measured:
 
 
 def histogram(latencies: Array) -> Histogram:
-    """Equal bins up to the 99th percentile, since one stray request must not leave the rest in one bin.
-
-    The last bin goes on to the largest latency.
-    """
-    low, high = float(latencies.min()), float(np.percentile(latencies, 99))
-    edges = np.linspace(low, max(high, low * (1 + 1e-9) + 1e-9), BINS + 1)
-    edges[-1] = max(edges[-1], float(latencies.max()))
+    """Bins of equal ratio, since latencies have long tails: one stray request must not leave the rest in one bin."""
+    low, high = max(float(latencies.min()), SHORTEST_MS), float(latencies.max())
+    edges = np.geomspace(low, max(high, low * 1.001), BINS + 1)
+    edges[0], edges[-1] = min(edges[0], float(latencies.min())), max(edges[-1], high)  # whatever rounding does
     counts, _ = np.histogram(latencies, edges)
     return Histogram(edges_ms=[float(edge) for edge in edges], counts=[int(count) for count in counts])

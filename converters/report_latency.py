@@ -62,8 +62,8 @@ def timings_table(section: BenchmarkSection) -> Table:
     return Table(
         title="Timings",
         note="Spread is the range of the repeats' medians over their median. In this run the f32 IR is "
-        f"{pace(section.speedup_f32)} and the deployed IR {pace(section.speedup_deployed)} as the source, which is "
-        "given samples that are preprocessed already. Faster: times the source's speed, with the 95 % interval."
+        f"{pace(section.speedup_f32)} and the deployed IR {pace(section.speedup_deployed)} as the source. "
+        "Faster: times the source's speed, with the 95 % interval."
         f"{other}",
         heads=["What", "How", "Median", "p90", "p99", "Worst", "A second", "Faster", "Repeats", "Spread"],
         rows=[timing_row(one) for one in section.timings],
