@@ -20,6 +20,7 @@ from converters import (
     server_memory,
     sizing,
     timing,
+    timing_entries,
     workspace,
 )  # fmt: skip
 from converters.choice import Choice
@@ -36,7 +37,6 @@ from nearedge.release import record
 from nearedge.release.description import FILE_NAME
 from nearedge.release.sections import (
     BenchmarkSection,
-    Framework,
     OptimizationSection,
     Regression,
     RuntimeConfiguration,
@@ -48,7 +48,6 @@ SERVER_MIB = 48
 """What the server takes beside the model where it cannot be started here. Measured: 35 to 45."""
 PART_OF_A_CORE = 0.2
 """What reading the clock and handing requests over takes beside inference."""
-SPOKEN: dict[Framework, str] = {"pytorch": "PyTorch", "onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def measure(work: Work, asked: Asked) -> BenchmarkSection:
         every = subjects(setting, choice.runtime, earlier)
         measured = timing.interleaved(every, setting.cores, asked.seconds, setting.folder, {}, held)
         server_mib = server(setting, choice.runtime, measured["deployed"])
-    entries = timings(measured, work, optimization)
+    entries = timing_entries.timings(measured, work, optimization)
     ours = measured["deployed"]
     needs = sizing.memory(server_mib)
     cpu = sizing.cpu(busy(ours, choice.runtime), work.profile, work.description.target.goal)
@@ -111,7 +110,7 @@ def measure(work: Work, asked: Asked) -> BenchmarkSection:
         machine=where,
         threads=min(work.threads, choice.runtime.threads),
         timings=entries,
-        onnxruntime=onnxruntime(work),
+        onnxruntime=timing_entries.onnxruntime(work),
         speedup_f32=base / measured["f32"].p50_ms(),
         speedup_deployed=base / ours.p50_ms(),
         goal=search.wish(work.description.target),
@@ -193,6 +192,7 @@ def server(setting: Setting, runtime: RuntimeConfiguration, alone: Measured) -> 
     try:
         if not server_memory.available():
             raise MachineError("it is not installed here")
+        say("measuring the server's memory under load")
         identity = record.identity(work.root, work.profile.name).model_copy(update={"runtime": runtime})
         return server_memory.peak_mib(
             work.description, setting.deployed, identity, setting.feeds, setting.cores, setting.held, setting.folder
@@ -223,37 +223,3 @@ def compared(
             say("--against=previous: no release is known to be deployed, so there is nothing to compare with")
         return None
     return regression.recorded(previous, deployed, ours.peak_mib, asked.allowed_slowdown)
-
-
-def onnxruntime(work: Work) -> str:
-    """Whether ONNX Runtime is among the timings, or why not."""
-    if work.source.framework == "onnx":
-        return "ONNX Runtime runs the source itself"
-    return (
-        f"not timed: the source is {SPOKEN[work.source.framework]}'s, and an ONNX of it would be a conversion of its "
-        "own that nothing has proven"
-    )
-
-
-def timings(measured: dict[str, Measured], work: Work, optimization: OptimizationSection) -> list[Timing]:
-    """The section's entries in the order a person reads them; the deployed model's is the last."""
-    source = measured["source"]
-    steps = any(one.preprocessing is not None for one in work.description.inputs)
-    said = SPOKEN[work.source.framework] + (", preprocessing in numpy before it" if steps else "")
-    return [
-        source.timing("source", said),
-        measured["f32"].timing("f32", "OpenVINO, f32 weights and f32 execution", source),
-        measured["deployed"].timing("deployed", executed(optimization), source),
-    ]
-
-
-def executed(optimization: OptimizationSection) -> str:
-    """What is deployed, as a person would say it."""
-    rest = optimization.runtime.inference_precision
-    if optimization.precision == "int8":
-        return f"OpenVINO, int8 weights and execution, the rest in {rest}"
-    if optimization.precision == "int8-accuracy-aware":
-        return f"OpenVINO, int8 weights and execution where the accuracy bears it, the rest in {rest}"
-    if optimization.precision == "int8-weights":
-        return f"OpenVINO, int8 weights and {rest} execution"
-    return f"OpenVINO, {optimization.precision} weights and {rest} execution"

@@ -117,6 +117,7 @@ def difference(asked: Question, runtime: RuntimeConfiguration) -> str:
     plain = asked.optimization.runtime
     if runtime == plain:
         return ""
+    say("comparing its answers with those that were verified")
     try:
         one, other = (
             timing.answers_held_to(subject(name, asked, config, crowded=True), asked.cores, {}, asked.folder)

@@ -68,7 +68,7 @@ class Child:
     def too_large(self) -> GateError:
         """What is said of a model that the site has no memory for."""
         return GateError(
-            f"the {self.subject.name} model does not fit: it takes more than the {self.limit_mib} MiB that the target "
+            f"the deployed model does not fit: it takes more than the {self.limit_mib} MiB that the target "
             "profile has for a model; choose a smaller precision or a larger site"
         )
 

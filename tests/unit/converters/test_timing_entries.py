@@ -2,7 +2,7 @@
 
 import pytest
 
-from converters import benchmark
+from converters import timing_entries
 from nearedge.release.sections import OptimizationSection, RuntimeConfiguration
 
 
@@ -21,4 +21,4 @@ def test_what_is_deployed_is_said_rightly(precision, said):
         requested="auto", precision=precision, runtime=runtime, inputs=[], outputs=[], xml_sha256="", bin_sha256="",
         size_bytes=1, candidates=[], reused=False,
     )  # fmt: skip
-    assert benchmark.executed(section) == said
+    assert timing_entries.executed(section) == said

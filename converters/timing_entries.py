@@ -1,0 +1,41 @@
+"""The timings as the record and a person have them."""
+
+from converters.measured import Measured
+from converters.workspace import Work
+from nearedge.release.sections import Framework, OptimizationSection, Timing
+
+SPOKEN: dict[Framework, str] = {"pytorch": "PyTorch", "onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}
+
+
+def onnxruntime(work: Work) -> str:
+    """Whether ONNX Runtime is among the timings, or why not."""
+    if work.source.framework == "onnx":
+        return "ONNX Runtime runs the source itself"
+    return (
+        f"not timed: the source is {SPOKEN[work.source.framework]}'s, and an ONNX of it would be a conversion of its "
+        "own that nothing has proven"
+    )
+
+
+def timings(measured: dict[str, Measured], work: Work, optimization: OptimizationSection) -> list[Timing]:
+    """The section's entries in the order a person reads them; the deployed model's is the last."""
+    source = measured["source"]
+    steps = any(one.preprocessing is not None for one in work.description.inputs)
+    said = SPOKEN[work.source.framework] + (", preprocessing in numpy before it" if steps else "")
+    return [
+        source.timing("source", said),
+        measured["f32"].timing("f32", "OpenVINO, f32 weights and f32 execution", source),
+        measured["deployed"].timing("deployed", executed(optimization), source),
+    ]
+
+
+def executed(optimization: OptimizationSection) -> str:
+    """What is deployed, as a person would say it."""
+    rest = optimization.runtime.inference_precision
+    if optimization.precision == "int8":
+        return f"OpenVINO, int8 weights and execution, the rest in {rest}"
+    if optimization.precision == "int8-accuracy-aware":
+        return f"OpenVINO, int8 weights and execution where the accuracy bears it, the rest in {rest}"
+    if optimization.precision == "int8-weights":
+        return f"OpenVINO, int8 weights and {rest} execution"
+    return f"OpenVINO, {optimization.precision} weights and {rest} execution"
