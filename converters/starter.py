@@ -24,7 +24,8 @@ DATA_HINT = """\
 #   calibration: [0, 300]       # rows [first, after last] that INT8 is calibrated with ...
 #   evaluation: [300, 1000]     # ... and others that accuracy is measured on"""
 METRIC_HINT = """\
-# How the labels are compared, and how much of it the deployed model may lose: accuracy, f1, mae or rmse.
+# How the labels are compared, and how much of it the deployed model may lose: accuracy, f1, mae or
+# rmse; for boxes map or map50, which docs/model-yaml.md explains.
 # metric: {name: accuracy, output: OUTPUT, allowed_drop: 0.01}   # expected: 0.97, what it scored in training"""
 GOLDEN_HINT = """\
 # Samples that may be shipped in the image, so that a site can repeat the proof. They are your data: absent, none are.
