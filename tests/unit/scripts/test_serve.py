@@ -47,7 +47,7 @@ def test_a_folder_is_served_until_ctrl_c(models, tmp_path, ending):
         program.send_signal(ending)
         _, said = program.communicate(timeout=30)
     assert program.returncode == 0
-    assert f"serving at {url} (log: {log})" in said
+    assert f"serving at {url}, gRPC at 127.0.0.1:" in said and f"(log: {log})" in said
     assert "Traceback" not in said + log.read_text()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{url}/v2", timeout=5)
