@@ -147,6 +147,7 @@ def child(
             "threads": threads,
             "workers": subject.workers,
             "batch": subject.batch,
+            "feeds_kept": len(subject.feeds) if subject.batch == 1 else 0,
             "groups": [str(file) for file in groups],
         }
         spec.write_text(json.dumps(body), encoding="utf-8")

@@ -113,7 +113,7 @@ def test_the_childs_parts_in_this_process(digits_release, tmp_path):
     with np.load(tmp_path / "answers.npz") as arrays:
         assert arrays["logits"].shape == (2, 1, 10)
         source = arrays["logits"]
-    spec = {"kind": "ir", "model": str(digits_release / workspace.F32), "config": CONFIG, "workers": 2}
+    spec = {"kind": "ir", "model": str(digits_release / workspace.F32), "config": CONFIG, "workers": 2, "feeds_kept": 1}
     workers, seconds = timed_child.load(spec)
     assert len(workers) == 2 and seconds > 0
     found = [predict(feed)["logits"] for predict, feed in zip(workers, feeds(2), strict=True)]
