@@ -112,6 +112,7 @@ def environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
         "TF_NUM_INTRAOP_THREADS": str(threads),
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": "tensorflow",
     }
     roots = os.pathsep.join(dict.fromkeys([str(Path(__file__).resolve().parent.parent), *filter(None, sys.path)]))
     return {**os.environ, **limits, "PYTHONPATH": roots, **extra}
