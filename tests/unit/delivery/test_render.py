@@ -64,6 +64,20 @@ def test_every_object_holds_against_kubernetes() -> None:
     assert sorted(seen) == ["Deployment", "NetworkPolicy", "Service", "ServiceAccount"]
 
 
+def test_both_protocols_have_a_port_from_the_pod_to_the_service() -> None:
+    tree = render.render(RECORD, PROFILE, SITES)
+    documents = [yaml.safe_load(text) for path, text in tree.items() if path.endswith(".yaml")]
+    kinds = {document["kind"]: document["spec"] for document in documents if document.get("spec")}
+    server = kinds["Deployment"]["template"]["spec"]["containers"][0]
+    assert server["ports"] == [{"name": "http", "containerPort": 8080}, {"name": "grpc", "containerPort": 8081}]
+    assert {"name": "NEAREDGE_GRPC_PORT", "value": "8081"} in server["env"]
+    assert [(port["name"], port["port"], port["appProtocol"]) for port in kinds["Service"]["ports"]] == [
+        ("http", 8080, "http"),
+        ("grpc", 8081, "kubernetes.io/h2c"),
+    ]
+    assert [port["port"] for port in kinds["NetworkPolicy"]["ingress"][0]["ports"]] == ["http", "grpc"]
+
+
 def test_the_pod_is_restricted_and_named_by_digest() -> None:
     spec = deployment(render.render(RECORD, PROFILE, SITES))["spec"]
     pod = spec["template"]["spec"]
