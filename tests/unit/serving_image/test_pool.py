@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
+from serving_image import pool as pool_module
 from serving_image.faults import TimedOutError, UnavailableError
-from serving_image.pool import Pool
+from serving_image.pool import QUICK_RUNS, Pool
 
 
 class Slot:
@@ -136,3 +137,48 @@ def test_close_says_when_a_thread_is_still_at_work() -> None:
     assert not pool.close(0.01)
     slot.gate.set()
     assert pool.close(5)
+
+
+class Timed:
+    """Takes as long as its input says, in seconds; notes the thread of each run."""
+
+    def __init__(self) -> None:
+        self.threads: list[str] = []
+
+    def run(self, arrays):
+        self.threads.append(threading.current_thread().name)
+        time.sleep(float(arrays[0][0]))
+        if arrays[0][0] == 0 and len(arrays[0]) == 3:
+            raise RuntimeError("three")
+        return [arrays[0]]
+
+    def cancel(self) -> None:
+        """Nothing runs long here."""
+
+
+def test_what_is_proven_quick_runs_on_the_event_loop_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "QUICK_S", 0.05)  # what sleeps 0 s is quick on any machine, 0.06 s is not
+
+    async def body() -> None:
+        slot = Timed()
+        pool = Pool([slot], 10)
+
+        async def where(*given: float) -> str:
+            await pool.run([np.array(given)], 5)
+            return slot.threads[-1]
+
+        here = threading.current_thread().name
+        assert [await where(0.0) for _ in range(QUICK_RUNS)] == ["infer-0"] * QUICK_RUNS
+        assert await where(0.0) == here
+        assert await where(0.0, 0.0) == "infer-0", "larger than any that was quick"
+        assert await where(0.0, 0.0) == here
+        with pytest.raises(RuntimeError, match="three"):
+            await where(0.0, 0.0, 0.0)
+        assert await where(0.06) == here, "nothing says beforehand that it is slow"
+        assert [await where(0.0) for _ in range(QUICK_RUNS)] == ["infer-0"] * QUICK_RUNS
+        assert await where(0.0) == here
+        together = await asyncio.gather(pool.run(value(0.06), 5), pool.run(value(0.0), 5))
+        assert len(together) == 2 and pool.pending == 0
+        assert pool.close()
+
+    asyncio.run(body())
