@@ -84,7 +84,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was begun, by either protocol."""
-        await asyncio.gather(super().shutdown(sockets), self.grpc.stop(self.dataplane.settings.timeout + 1))
+        longest = self.dataplane.settings.timeout + 1
+        await asyncio.gather(super().shutdown(sockets), self.grpc.stop(longest, lambda: self.force_exit))
 
     async def run_on(self, listener: socket.socket, grpc_listener: socket.socket | None = None) -> None:
         """Serve on the listeners until a signal ends it; models are loaded meanwhile."""

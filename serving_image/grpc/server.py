@@ -1,10 +1,10 @@
 """The gRPC port: listens, keeps its connections in sight, and ends without dropping a call."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 from serving_image.auth import Token
 from serving_image.dataplane import DataPlane
@@ -14,6 +14,8 @@ from serving_image.grpc.stream import Held
 
 SWEEP_S = 1.0
 """How often connections are looked at for what takes too long."""
+DEAF_S = 2.0
+"""How long a client without a call has to hear that we end."""
 
 
 class GrpcServer:
@@ -52,17 +54,22 @@ class GrpcServer:
             for connection in list(self.connections):
                 connection.sweep(now)
 
-    async def stop(self, timeout: float) -> None:
-        """Take no new clients and calls, answer those there are; after `timeout` seconds leave what is left."""
+    async def stop(self, timeout: float, forced: Callable[[], bool]) -> None:
+        """Take no new clients and calls, answer those there are; leave what is left after `timeout` s, or if `forced`.
+
+        Clients that have no call and do not say that they have heard are waited for for a moment only.
+        """
         if self.server is None:
             return
         self.server.close()
         for connection in list(self.connections):
+            self.calls.end_long(connection.streams)
             connection.shut()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self.connections:
-                    await asyncio.sleep(0.02)
+        begun = time.monotonic()
+        while self.connections and not forced() and (waited := time.monotonic() - begun) < timeout:
+            await asyncio.sleep(0.02)
+            for connection in [one for one in self.connections if waited > DEAF_S and not one.streams]:
+                connection.transport.close()
         for connection in list(self.connections):
             connection.transport.abort()
         if self.sweeping is not None:

@@ -158,6 +158,11 @@ class Calls:
         stream.connection.finish(stream, headers.trailers(error.code, str(error), error.pushback))
         self.ended(stream, error.code)
 
+    def end_long(self, streams: dict[int, Stream]) -> None:
+        """The server ends: so do the calls that would not by themselves."""
+        for stream in [one for one in streams.values() if one.head.path == WATCH or one.head.path in REFLECTION]:
+            self.failed(stream, StatusError(status.UNAVAILABLE, "shutting down"))
+
     def lost(self, stream: Stream) -> None:
         """The client has given up."""
         self.ended(stream, status.CANCELLED)

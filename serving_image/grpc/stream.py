@@ -11,7 +11,7 @@ from serving_image.grpc.headers import Head
 from serving_image.grpc.status import StatusError
 
 if TYPE_CHECKING:
-    from serving_image.grpc.connection import Connection
+    from serving_image.grpc.receiving import Receiving
 
 PREFIX = 5
 """Bytes before a message: whether it is compressed, and its length (gRPC's PROTOCOL-HTTP2, Length-Prefixed-Message)."""
@@ -54,7 +54,7 @@ class Stream:
         "waiter", "window_in", "window_out",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", identifier: int, head: Head, held: Held) -> None:
+    def __init__(self, connection: "Receiving", identifier: int, head: Head, held: Held) -> None:
         """A call that has just begun."""
         self.connection = connection
         self.id = identifier

@@ -145,12 +145,14 @@ def test_what_was_begun_is_finished(slow, start, call, oip) -> None:
 
 
 def test_it_ends_with_a_watch_open_and_idle_clients(released, start) -> None:
-    server = start(released.models, "--request-timeout-seconds=1").wait_ready()
-    with opened(server) as channel:
+    server = start(released.models).wait_ready()
+    with opened(server) as channel, socket.create_connection(("127.0.0.1", server.grpc_port)):
         watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         next(watched)
         assert server.stop(seconds=15) == 0
-        watched.cancel()
+        with pytest.raises(grpc.RpcError) as caught:
+            list(watched)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_token_is_asked_for(released, start, call, oip, tmp_path) -> None:
