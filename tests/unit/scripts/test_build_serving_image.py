@@ -238,3 +238,12 @@ def test_wrong_usage():
     with pytest.raises(SystemExit) as stopped:
         program.main(["--workspace=x"])
     assert stopped.value.code == 2
+
+
+def test_the_bill_of_materials_lies_beside_the_sections(workspace):
+    section = program.run(workspace, program.Options("oci:image:1", "oci:base:1", allow_layout=True))
+    bill = json.loads((workspace / "release/sbom.json").read_text())
+    assert bill["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": section.digest.partition(":")[2]}]
+    (model,) = [one for one in bill["components"] if one["type"] == "machine-learning-model"]
+    optimization = sections.read(workspace, sections.OptimizationSection)
+    assert model["components"][0]["hashes"][0]["content"] == optimization.xml_sha256
