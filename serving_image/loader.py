@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import threading
 import time
@@ -31,6 +32,8 @@ async def load_all(repository: Repository, settings: Settings, telemetry: Teleme
     core, cache = await in_thread(lambda: new_core(settings.cache))
     for entry in repository.entries():
         await load_entry(entry, core, cache, settings, telemetry)
+    gc.collect()
+    gc.freeze()  # what is left stays for good: looking at it again and again would hold up requests
 
 
 async def load_entry(
