@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from converters import convert, execution, instruction_set, study, telemetry
+from converters.timing import Measured, Subject
 from nearedge.files import sha256_file, size_of
 from nearedge.release import description, sections
 from nearedge.release.sections import ConversionSection, OptimizationSection, RuntimeConfiguration
@@ -328,8 +329,12 @@ def offset_release(request: pytest.FixtureRequest, whole: Callable[[int], Path],
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which one is the fastest matters to no test here."""
-    monkeypatch.setattr(study, "SECONDS", 0.1)
+    """Nothing is timed: every candidate is as fast, so that what holds decides alone."""
+
+    def alike(subjects: list[Subject], *_: object) -> dict[str, Measured]:
+        return {one.name: Measured(1.0, 1.0, [[1.0]]) for one in subjects}
+
+    monkeypatch.setattr(study.timing, "interleaved", alike)
 
 
 @pytest.mark.usefixtures("quick")
@@ -352,7 +357,7 @@ def test_auto_does_not_choose_what_the_model_cannot_bear(offset_release: Path) -
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("precision", ["f32", "int8", "bf16"])
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
 def test_undamaged_models_pass(first: Path, precision: str) -> None:
     """The control: the same programs, models and thresholds."""
     if precision == "bf16" and not instruction_set.has_bf16(instruction_set.here()):
