@@ -5,7 +5,7 @@ The samples are calibration rows: what a model is judged by at the end must not 
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from nearedge.release.sections import RuntimeConfiguration
 
 MOST_SAMPLES = 1000
 """Each layer that is turned back is judged on all of them, so more would cost more than they tell."""
+MOST_BYTES = 256 << 20
+"""Of the f32 model's answers that are kept, for layers to be ranked by."""
+TINY = 1e-30
 F32 = RuntimeConfiguration(inference_precision="f32", performance_hint="LATENCY", streams=1, threads=0)
 
 
@@ -54,46 +57,85 @@ class Control:
         return replace(self, deadline=deadline)
 
     def feed(self, number: int) -> Feed:
-        """The request of that number, cut from the data only when it is asked for."""
+        """The request of that number, cut from the data only when it is asked for. Raises OutOfTimeError."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError
         return self.samples.feeds[self.places[number]]
 
-    def validate(self, model: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
-        """NNCF's validation function: the metric over the requests `numbers`, and of each alone; larger is better.
-
-        NNCF names those it wants to know about; to look at all of them each time is a thousand times as dear. `model`
-        is an openvino.CompiledModel. Raises OutOfTimeError.
-        """
-        sign = 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
+    def answers(self, model: Any, numbers: Iterable[int]) -> Iterator[tuple[int, Array]]:
+        """Each of the requests `numbers` with a model's answer. `model` is an openvino.CompiledModel."""
         request = model.create_infer_request()
-        whole, values = Score(self.metric), []
         for number in numbers:
-            if time.monotonic() > self.deadline:
-                raise OutOfTimeError
-            answer = np.array(request.infer(self.feed(number))[self.output])
-            alone = Score(self.metric)
-            for score in (whole, alone):
-                score.add(answer, self.labels[number])
-            values.append(sign * alone.value(self.probabilities))
-        return sign * whole.value(self.probabilities), values
+            yield number, np.array(request.infer(self.feed(number))[self.output])
+
+    def value(self, score: Score) -> float:
+        """The metric; larger is better."""
+        value = score.value(self.probabilities)
+        return value if HIGHER_IS_BETTER[self.metric] else -value
 
 
 class Followed:
-    """A control's validation function that tells in the log how many variants of the model it was asked about."""
+    """NNCF's validation function for a control, called with a model and the numbers of the requests to judge it on.
+
+    NNCF calls it with all requests to know whether a variant is good enough, first of all with the f32 model; and with
+    a few to rank the layers by what turning them back mends. A few decisions, each right or wrong, rank nothing, so
+    layers are ranked by how near the answers come to the f32 model's.
+
+    NNCF ranks all layers again whenever a variant is worse than the one before, which takes longer than all else and is
+    mostly chance: of a share of decisions, some always change sides. So a variant that is not good enough is never told
+    to be worse than one before. What ends the search is only ever told as it is.
+    """
 
     def __init__(self, control: Control) -> None:
         """Nothing asked yet."""
         self.control = control
+        self.reference: dict[int, Array] = {}
+        self.wanted: float | None = None
+        self.best = -math.inf
         self.asked = 0
         self.said = time.monotonic()
 
     def __call__(self, model: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
-        """As the control's `validate`, with a line at most every few seconds."""
-        found = self.control.validate(model, numbers)
+        """What NNCF is told of a variant: its value over the requests, and of each alone. Raises OutOfTimeError.
+
+        To look at more than it names would be a thousand times as dear.
+        """
+        asked = list(numbers)
+        whole, alone, kept = Score(self.control.metric), [], {}
+        for number, answer in self.control.answers(model, asked):
+            whole.add(answer, self.control.labels[number])
+            alone.append(self.nearness(number, answer))
+            if self.wanted is None and answer.nbytes * len(asked) <= MOST_BYTES:
+                kept[number] = answer
+        self.tell()
+        value = self.control.value(whole)
+        if len(asked) < len(self.control.places):
+            return (float(np.mean(alone)) if self.reference else value), alone
+        if self.wanted is None:
+            self.wanted, self.reference = value - self.control.allowed, kept
+        return self.rising(value), alone
+
+    def nearness(self, number: int, answer: Array) -> float:
+        """How near the answer to one request is to the f32 model's, 0 at best; where that is not known, the metric."""
+        if self.reference:
+            wanted = self.reference[number].astype(np.float64)
+            return -float(np.square(answer - wanted).sum() / max(np.square(wanted).sum(), TINY))
+        score = Score(self.control.metric)
+        score.add(answer, self.control.labels[number])
+        return 0.0 if self.wanted is None else self.control.value(score)
+
+    def rising(self, value: float) -> float:
+        """What is told of a variant whose metric over all requests is `value`."""
+        if self.wanted is not None and value < self.wanted:
+            self.best = value = max(value, self.best)
+        return value
+
+    def tell(self) -> None:
+        """Count one variant; a line in the log at most every few seconds."""
         self.asked += 1
         if time.monotonic() - self.said > progress.LINE_EVERY_S:
             self.said = time.monotonic()
             progress.say(f"int8-accuracy-aware: {self.asked} variants judged")
-        return found
 
 
 def prepare(description: Description, f32: Path, calibration: Samples, max_drop: float | None = None) -> Control | None:
@@ -136,7 +178,15 @@ def agreement(
         if parity.kind_of(description, output, first[output]) in parity.DECIDING:
             axis = parity.class_axis(first[output].shape)
             labels: list[Array] = [runner.predict(calibration.feeds[at])[output].argmax(axis) for at in places]
-            allowed = 1 - thresholds.of(description, "int8-accuracy-aware").min_top1_agreement
+            allowed = surely(1 - thresholds.of(description, "int8-accuracy-aware").min_top1_agreement, len(places))
             given = allowed if wished is None else wished
             return Control(calibration, places, labels, "accuracy", output, given, None)
     return None
+
+
+def surely(share: float, requests: int) -> float:
+    """What of a share that is allowed to differ may differ on so many requests: one standard error less.
+
+    The gate counts on rows that the layers were not chosen by, and a share of n rows is off by sqrt(p (1 - p) / n).
+    """
+    return max(share - math.sqrt(share * (1 - share) / requests), 0.0)
