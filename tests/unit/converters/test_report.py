@@ -321,6 +321,12 @@ def test_a_bad_fit_and_a_drop_are_marked():
     assert "F1" in page and "synthetic samples" in page
 
 
+def test_a_metric_of_the_user_s_own_is_said_to_be_theirs():
+    metric = MetricResult(name="judge:score", own=True, source=0.9, converted=0.9, drop=0, allowed_drop=0.1, rows=3)
+    text = report.markdown(findings(deployed=verification(VerificationDeployedSection, metric=metric)))
+    assert "judge:score" in text and "the user's own function, not nearedge's" in text
+
+
 def test_without_a_metric_parity_is_the_headline():
     found = findings(deployed=verification(VerificationDeployedSection, metric=None))
     assert "only parity was proven" in report.markdown(found)
