@@ -2,7 +2,10 @@
 
 import json
 import socket
+import ssl
+import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,3 +112,20 @@ def test_clients_that_leave_or_stop_in_the_middle(released, start) -> None:
     for client in clients:
         client.close()
     assert server.get("/v2/health/ready").status_code == 200
+
+
+def test_over_tls_and_again_on_the_same_connection(released, start, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    server = start(released.models, f"--tls-cert={certificate}", f"--tls-key={key}").wait_ready()
+    context = ssl.create_default_context(cafile=certificate)
+    content, header = body()
+    whole = head(len(content), header) + content
+    with connect(server) as plain, context.wrap_socket(plain, server_hostname="localhost") as client:
+        for piece in (1 << 30, 100_000):
+            for at in range(
+                0, 2 * len(whole), piece
+            ):  # two requests, the second in the same records as the first's end
+                client.sendall((whole + whole)[at : at + piece])
+            assert [answer(client)[0] for _ in range(2)] == [200, 200]
