@@ -47,7 +47,7 @@ def component(name: str) -> str:
     """What a file of the image belongs to."""
     path = PurePosixPath(name)
     parts = path.parts
-    if "packages" in parts[:3]:
+    if "packages" in parts[:3] and len(parts) > 3:
         below = parts[3:]
         native = ".so" in path.name
         return f"{below[0]}: {path.name if native else 'Python'}"

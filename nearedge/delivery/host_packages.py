@@ -28,7 +28,7 @@ OPENVINO_LIBRARIES = re.compile(
 )
 """What reading an IR and running it on a CPU needs; the device is then named CPU, since AUTO is not there."""
 FOLDERS = frozenset({"tests", "test", "testing", "include", "cmake", "pkgconfig", "__pycache__", "_pyinstaller"})
-SUFFIXES = frozenset({".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".a", ".pc", ".cmake", ".typed"})
+SUFFIXES = frozenset({".pyi", ".pxd", ".pyx", ".h", ".hpp", ".c", ".cpp", ".a", ".pc", ".cmake", ".typed"})
 NAMES = frozenset({"conftest.py", "RECORD", "INSTALLER", "REQUESTED", "WHEEL", "entry_points.txt", "direct_url.json"})
 PARTS = (
     "numpy/f2py", "numpy/distutils", "numpy/doc",
