@@ -5,12 +5,12 @@ import io
 import logging
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.accuracy_control import Control, Followed, OutOfTimeError
+from converters.accuracy_control import Control, Followed, OutOfTimeError, parted
 from converters.arrays import Array
 from converters.samples import Samples
 from nearedge.errors import InputError
@@ -55,7 +55,8 @@ def accuracy_aware(
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters
 
-    given = parameters(model, calibration, settings)
+    fitted, _ = parted(len(calibration.feeds))
+    given = parameters(model, calibration, settings, fitted)
     numbers = list(range(len(control.places)))
     with explained("int8-accuracy-aware"):
         return nncf.quantize_with_accuracy_control(
@@ -84,13 +85,15 @@ def weights(model: "openvino.Model", settings: Quantization = PLAIN) -> "openvin
         return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=ignored)
 
 
-def parameters(model: "openvino.Model", calibration: Samples, settings: Quantization) -> dict[str, Any]:
-    """What both ways to quantise are told alike."""
+def parameters(
+    model: "openvino.Model", calibration: Samples, settings: Quantization, among: Sequence[int] = ()
+) -> dict[str, Any]:
+    """What both ways to quantise are told alike. `among`: numbers of the requests to calibrate with; empty: any."""
     import nncf
 
-    count = min(len(calibration.feeds), settings.subset)
+    count = min(len(among or calibration.feeds), settings.subset)
     return {
-        "calibration_dataset": nncf.Dataset(chosen(calibration, count)),
+        "calibration_dataset": nncf.Dataset(chosen(calibration, count, among)),
         "subset_size": count,
         "preset": nncf.QuantizationPreset(settings.preset),
         "ignored_scope": ignored_scope(model, settings),
@@ -124,9 +127,10 @@ def ignored_scope(model: "openvino.Model", settings: Quantization) -> Any:  # nn
     return nncf.IgnoredScope(names=list(picked), validate=False)
 
 
-def chosen(calibration: Samples, count: int) -> list[dict[str, Array]]:
-    """`count` samples spread evenly over the calibration rows, which may be sorted by class."""
-    return [calibration.feeds[int(at)] for at in np.linspace(0, len(calibration.feeds) - 1, count)]
+def chosen(calibration: Samples, count: int, among: Sequence[int] = ()) -> list[dict[str, Array]]:
+    """`count` samples spread evenly over the calibration rows (those of `among`), which may be sorted by class."""
+    numbers = among or range(len(calibration.feeds))
+    return [calibration.feeds[numbers[int(at)]] for at in np.linspace(0, len(numbers) - 1, count)]
 
 
 @contextlib.contextmanager
