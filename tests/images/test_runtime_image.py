@@ -1,15 +1,19 @@
 """The serving image run as it is, each way a machine can run it, and what it does not hold."""
 
+import hashlib
 import json
 import socket
 import subprocess
 import time
 import urllib.request
+from pathlib import PurePosixPath
 
 import pytest
 
+from nearedge.delivery import host_packages, sbom
 from nearedge.runner import sidecars
 from nearedge.runner.process import Container
+from tests.images.test_pipeline_in_images import HARDENED
 from tests.images.test_step_image import podman_run, without_tag
 
 pytestmark = pytest.mark.images
@@ -91,3 +95,58 @@ def test_its_config_is_the_contract(images):
     assert (config["User"], config["Entrypoint"]) == ("1001", ["python3", "-m", "serving_image"])
     assert config["Labels"]["io.nearedge.runtime"] == "1"
     assert {"NEAREDGE_MODELS=/models", "NEAREDGE_PORT=8080", "NEAREDGE_HOST=0.0.0.0"} <= set(config["Env"])
+
+
+LISTING = """
+import hashlib, json, pathlib
+root = pathlib.Path("/opt/runtime")
+files = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+print(json.dumps({str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}))
+"""
+
+
+def test_it_holds_what_a_base_of_this_machine_holds(images):
+    status, out, err = podman_run(images.references["runtime"], "-c", LISTING, options=["--entrypoint=python3"])
+    assert status == 0, err
+    found = json.loads(out)
+    assert found.pop(sbom.FILE)
+    packages = [
+        one for package in host_packages.serving_distributions().values() for one in host_packages.files(package)
+    ]
+    wanted = {f"packages/{name}": path for name, path in packages}
+    wanted |= {f"server/{name}": path for name, path in host_packages.server_files()}
+    own = {name for name in set(found) | set(wanted) if not PurePosixPath(name).match("*.dist-info/*")}
+    assert own & set(found) == own & set(wanted)
+    damaged = [name for name in own if hashlib.sha256(wanted[name].read_bytes()).hexdigest() != found[name]]
+    assert damaged == []
+
+
+def test_its_bill_names_the_packages_it_holds(images):
+    code = "print(open('/opt/runtime/sbom.cdx.json').read())"
+    status, out, err = podman_run(images.references["runtime"], "-c", code, options=["--entrypoint=python3"])
+    assert status == 0, err
+    found = {one["name"]: one["version"] for one in json.loads(out)["components"]}
+    assert {name: found[name] for name in ("openvino", "numpy", "uvicorn")} == {
+        name: host_packages.installed(name).version for name in ("openvino", "numpy", "uvicorn")
+    }
+
+
+@pytest.mark.parametrize("user", ["1001", "1000710000:0", "65534:65534"])
+def test_it_serves_as_anybody_with_nothing(serving, port, user):
+    options = ["--detach", "--network=host", f"--user={user}", *HARDENED]
+    started = subprocess.run(
+        ["podman", "run", *options, f"oci:{serving}/image:1", "--host=127.0.0.1", f"--port={port}", "--grpc-port=off"],
+        check=True, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    container = started.stdout.strip()
+    try:
+        assert call(port, "v2/health/ready")["ready"] is True
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.5, 2]}]}
+        assert call(port, "v2/models/plus/infer", body)["outputs"][0]["data"] == [2.5, 3.0]
+        stopped = subprocess.run(["podman", "stop", "--time=30", container], capture_output=True, check=False)
+        inspected = subprocess.run(
+            ["podman", "inspect", "--format={{.State.ExitCode}}", container], capture_output=True, text=True, check=True
+        )
+        assert (stopped.returncode, inspected.stdout.strip()) == (0, "0")
+    finally:
+        subprocess.run(["podman", "rm", "--force", "--time=0", container], capture_output=True, check=True)
