@@ -75,7 +75,7 @@ class InferSlot:
             self.request.start_async()
             self.request.wait()
         else:
-            self.request.infer(share_outputs=True)
+            self.request.infer(share_outputs=True, decode_strings=False)
         self.seconds = time.perf_counter() - start
 
     def tensor(self, at: int, array: Array) -> Any:  # openvino's classes carry no types
@@ -83,6 +83,9 @@ class InferSlot:
         import openvino as ov
 
         made = ov.Tensor(self.types[at], ov.Shape(list(array.shape)))
+        if array.dtype.kind == "S":
+            made.bytes_data = array
+            return made
         np.copyto(made.data.view(array.dtype), array)
         return made
 
@@ -93,8 +96,11 @@ class InferSlot:
 
 def bits(tensor: Any) -> Array:  # openvino's classes carry no types
     """A copy of a tensor's values; bfloat16 as UINT16 bits (OpenVINO shows them as float16)."""
+    kind = tensor.element_type.get_type_name()
+    if kind == "string":
+        return np.array(tensor.bytes_data)
     array = np.array(tensor.data)
-    return array.view(np.uint16) if tensor.element_type.get_type_name() == "bf16" else array
+    return array.view(np.uint16) if kind == "bf16" else array
 
 
 def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # openvino's classes carry no types
@@ -114,7 +120,7 @@ def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # ope
     properties = configuration(identity.runtime if identity else Runtime(), cap, instruction_set.detect())
     compiled = compile_model(core, model, properties, cache)
     count = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-    static = all(port.static for port in inputs)
+    static = all(port.static and port.datatype != "BYTES" for port in inputs)
     types = [port.get_element_type() for port in compiled.inputs]
     slots = [InferSlot(compiled.create_infer_request(), types, len(outputs), static=static) for _ in range(count)]
     return Model(inputs, outputs, identity, execution(compiled, count), slots)

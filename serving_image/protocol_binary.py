@@ -5,6 +5,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 
 import numpy as np
 
+from serving_image import strings
 from serving_image.faults import BadRequestError, TooLargeError
 from serving_image.tensors import DTYPES, Array, Tensor, elements, quoted
 
@@ -43,9 +44,8 @@ class Chunks:
 
     def take(self, name: str, datatype: str, shape: tuple[int, ...], size: object) -> Array:
         """The next `size` bytes as an array of `shape` (a view, not writable). Raises BadRequestError."""
-        dtype = DTYPES[datatype]
-        needed = elements(shape) * dtype.itemsize
-        if type(size) is not int or size != needed:
+        needed = size if datatype == "BYTES" else elements(shape) * DTYPES[datatype].itemsize
+        if type(size) is not int or size != needed or size < 0:
             shown = size if type(size) is int else "no integer"
             raise BadRequestError(
                 f"input {quoted(name)}: binary_data_size is {shown}, "
@@ -70,6 +70,8 @@ class Chunks:
 
 def of_bytes(name: str, datatype: str, shape: tuple[int, ...], chunk: memoryview) -> Array:
     """A view of a tensor's little-endian bytes, as many as its shape needs. Raises BadRequestError."""
+    if datatype == "BYTES":
+        return strings.array(name, shape, strings.split(name, chunk))
     if datatype == "BOOL" and np.frombuffer(chunk, np.uint8).max(initial=0) > 1:
         raise BadRequestError(f"input {quoted(name)}: a BOOL is a byte of 0 or 1")
     return np.frombuffer(chunk, dtype=DTYPES[datatype]).reshape(shape)
@@ -77,4 +79,6 @@ def of_bytes(name: str, datatype: str, shape: tuple[int, ...], chunk: memoryview
 
 def dumped(tensor: Tensor) -> bytes:
     """Little-endian bytes of a tensor, row by row."""
+    if tensor.datatype == "BYTES":
+        return strings.joined(tensor.array)
     return np.ascontiguousarray(tensor.array, dtype=DTYPES[tensor.datatype]).tobytes()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving_image import json_numbers
+from serving_image import json_numbers, strings
 from serving_image.faults import BadRequestError
 from serving_image.tensors import DTYPES, Array, Tensor, bf16_bits, elements, numbers, quoted
 
@@ -19,6 +19,8 @@ KINDS: dict[str, tuple[frozenset[type], str]] = {
     if name == "BOOL"
     else (frozenset({int, float}), "numbers")
     if name in FLOATS
+    else (frozenset({str}), "strings")
+    if name == "BYTES"
     else (frozenset({int}), "integers")
     for name in DTYPES
 }
@@ -76,6 +78,8 @@ def ragged(name: str, shape: tuple[int, ...]) -> BadRequestError:
 
 def converted(name: str, datatype: str, flat: list[Any] | Array) -> Array:
     """A flat array of the datatype. Raises BadRequestError for what overflows it."""
+    if datatype == "BYTES":
+        return strings.array(name, (len(flat),), strings.encoded(name, list(flat)))
     dtype = np.dtype("<f4") if datatype == "BF16" else DTYPES[datatype]
     try:
         with np.errstate(over="ignore"):
@@ -87,11 +91,13 @@ def converted(name: str, datatype: str, flat: list[Any] | Array) -> Array:
     return bf16_bits(values) if datatype == "BF16" else values
 
 
-def values(tensor: Tensor) -> Array:
+def values(tensor: Tensor) -> Array | list[str]:
     """What orjson writes as the flat `data` of an output.
 
-    Raises BadRequestError for NaN and infinity: JSON has neither.
+    Raises BadRequestError for NaN and infinity, which JSON does not have, and for strings that are no UTF-8.
     """
+    if tensor.datatype == "BYTES":
+        return strings.texts(tensor)
     flat = np.ravel(numbers(tensor))
     if flat.dtype.kind == "f" and not np.isfinite(flat).all():
         raise BadRequestError(

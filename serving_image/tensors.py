@@ -25,8 +25,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype("<u2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
+    "BYTES": np.dtype("S"),
 }
-"""How an array of each datatype is held. BF16 has no numpy type: its bits are, as UINT16."""
+"""How an array of each datatype is held. BF16 has no numpy type: its bits are, as UINT16. BYTES: see `strings`."""
 
 OPENVINO: dict[str, str] = {
     "boolean": "BOOL",
@@ -42,6 +43,7 @@ OPENVINO: dict[str, str] = {
     "bf16": "BF16",
     "f32": "FP32",
     "f64": "FP64",
+    "string": "BYTES",
 }
 """OpenVINO's names of element types, and the protocol's."""
 
@@ -171,4 +173,6 @@ def of_numbers(name: str, datatype: str, array: Array) -> Tensor:
     """A tensor of that datatype from values, the reverse of `numbers`."""
     if datatype == "BF16" and array.dtype.kind == "f":
         return Tensor(name, datatype, bf16_bits(array))
+    if datatype == "BYTES":
+        return Tensor(name, datatype, array.astype("S"))
     return Tensor(name, datatype, np.ascontiguousarray(array, dtype=DTYPES[datatype]).reshape(array.shape))

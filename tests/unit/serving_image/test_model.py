@@ -83,7 +83,7 @@ def test_the_record_decides_how_it_runs(released, core) -> None:
 
 
 @pytest.mark.parametrize("static", [True, False])
-@pytest.mark.parametrize(("element", "datatype"), list(tensors.OPENVINO.items()))
+@pytest.mark.parametrize(("element", "datatype"), [item for item in tensors.OPENVINO.items() if item[0] != "string"])
 def test_every_datatype_is_computed(tmp_path: Path, core, tools, element: str, datatype: str, static: bool) -> None:
     import openvino as ov
     from openvino import opset13 as op
@@ -98,7 +98,7 @@ def test_every_datatype_is_computed(tmp_path: Path, core, tools, element: str, d
         array = tensors.bf16_bits(np.array([[1.5, -2, 3], [0, 0.25, 7]], np.float32))
     for _ in range(2):
         (output,) = found.slots[0].run([array])
-        assert output.dtype == tensors.DTYPES[datatype]
+        assert output.dtype.type is tensors.DTYPES[datatype].type
         assert (output == np.concatenate([array, array])).all()
     assert found.record is None and found.inputs[0].datatype == datatype
 
@@ -137,10 +137,10 @@ def test_what_cannot_be_served(tmp_path: Path, core, tools) -> None:
     import openvino as ov
     from openvino import opset13 as op
 
-    text = tools.named(op.parameter([1], ov.Type.string), "x")
-    tools.plain(tmp_path, "text", ov.Model([op.result(text)], [text], "m"))
-    with pytest.raises(LoadError, match="input 'x' is of type string"):
-        model.load(core, tmp_path / "text/1", 1, None)
+    narrow = tools.named(op.parameter([2], ov.Type.u4), "x")
+    tools.plain(tmp_path, "narrow", ov.Model([op.result(narrow)], [narrow], "m"))
+    with pytest.raises(LoadError, match="input 'x' is of type u4"):
+        model.load(core, tmp_path / "narrow/1", 1, None)
     folder = tmp_path / "damaged/1"
     folder.mkdir(parents=True)
     (folder / "model.xml").write_text("<net")

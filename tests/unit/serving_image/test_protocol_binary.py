@@ -31,7 +31,7 @@ def test_every_datatype_there_and_back(datatype: str) -> None:
     dtype = tensors.DTYPES[datatype]
     array = np.array([[1, 0, 1], [0, 1, 1]], dtype)
     content = protocol_binary.dumped(tensors.Tensor("x", datatype, array.T))
-    assert content == array.T.tobytes()
+    assert datatype == "BYTES" or content == array.T.tobytes()
     chunks = protocol_binary.Chunks(memoryview(content))
     assert (chunks.take("x", datatype, (3, 2), len(content)) == array.T).all()
     chunks.finish()

@@ -80,7 +80,8 @@ def test_what_is_no_json_object(body: bytes) -> None:
 
 @pytest.mark.parametrize("datatype", list(tensors.DTYPES))
 def test_outputs_are_written_as_they_are_read(datatype: str) -> None:
-    array = protocol_json.array("x", datatype, (2, 2), [True, False] * 2 if datatype == "BOOL" else [1, 0, 3, 4])
+    given = {"BOOL": [True, False] * 2, "BYTES": ["a", "", "é", "long"]}.get(datatype, [1, 0, 3, 4])
+    array = protocol_json.array("x", datatype, (2, 2), given)
     text = protocol_json.dumped({"data": protocol_json.values(tensors.Tensor("x", datatype, array.T))})
     again = protocol_json.array("x", datatype, (2, 2), protocol_json.document(text)["data"])
     assert (again == array.T).all()

@@ -25,7 +25,7 @@ def test_shapes_that_are_none(shape: object, message: str) -> None:
         tensors.checked_shape("x", shape)
 
 
-@pytest.mark.parametrize("datatype", [None, 1, "FLOAT", "BYTES", "fp32"])
+@pytest.mark.parametrize("datatype", [None, 1, "FLOAT", "STRING", "fp32"])
 def test_datatypes_that_are_none(datatype: object) -> None:
     with pytest.raises(BadRequestError, match=r"input 'x': datatype is .* expected one of BOOL, "):
         tensors.checked_datatype("x", datatype)
