@@ -17,7 +17,7 @@ WORTH = 0.8
 """What its first bytes do not shrink below this share is sent as it is: most floats are noise to gzip."""
 
 LEVEL = 1
-"""The fastest; higher levels took three times as long for a tenth less."""
+"""The fastest of zlib's levels: CPU time is scarcer at a site than what the answer saves. Not measured here."""
 
 
 def known_encoding(header: bytes) -> bytes:
@@ -42,7 +42,7 @@ class Decompressor:
         """
         bits = WINDOW_BITS[encoding]
         async with self.turn:
-            if len(body) * 1000 < THREAD_BYTES:  # nothing shrinks more than thousandfold
+            if len(body) * 1000 < THREAD_BYTES:  # deflate shrinks about a thousandfold at the most
                 return expanded(body, bits, limit, hint)
             return await asyncio.to_thread(expanded, body, bits, limit, hint)
 
