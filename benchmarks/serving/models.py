@@ -16,6 +16,8 @@ SHAPES = {"tiny": [1, 64], "cnn": [1, 3, 224, 224]}
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, repetitions and first stride of MobileNetV2's bottlenecks (Sandler et al. 2018, table 2)."""
 SEED = 5
+RUNTIMES: dict[str, tuple[Any, int, int]] = {"tiny": ("LATENCY", 1, 1), "cnn": ("THROUGHPUT", 2, 2)}
+"""Hint, streams and threads, as benchmark-model chooses them: more than one stream costs a small model a thread."""
 
 
 def write(folder: Path) -> None:
@@ -29,11 +31,43 @@ def write(folder: Path) -> None:
 
 
 def write_model(folder: Path, model: Any) -> None:
-    """An IR in FP32."""
+    """An IR in FP32, and a release's identity that says how to run it."""
     import openvino as ov
+
+    from nearedge.files import sha256_file
+    from nearedge.release import record, sections
 
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(model, str(folder / "model.xml"), compress_to_fp16=False)
+    name, (xml, weights) = model.get_friendly_name(), (folder / "model.xml", folder / "model.bin")
+    hint, streams, threads = RUNTIMES[name]
+    tensors = [
+        sections.TensorSpec(name=title, datatype="FP32", shape=list(port.shape))
+        for title, port in (("x", model.inputs[0]), ("y", model.outputs[0]))
+    ]
+    identity = record.Identity(
+        schema_version=sections.RECORD_VERSION,
+        name=name,
+        version="1",
+        profile="microshift-small",
+        source=record.SourceIdentity(
+            format="onnx", framework="onnx", sha256="0" * 64, description_sha256="0" * 64, data_sha256="0" * 64
+        ),
+        ir=record.IrIdentity(
+            openvino=ov.__version__,
+            inputs=tensors[:1],
+            outputs=tensors[1:],
+            xml_sha256=sha256_file(xml),
+            bin_sha256=sha256_file(weights),
+        ),
+        precision="f32",
+        runtime=sections.RuntimeConfiguration(
+            inference_precision="f32", performance_hint=hint, streams=streams, threads=threads
+        ),
+        thresholds=sections.Thresholds(max_relative=0.1, min_cosine=0.9, min_top1_agreement=0.9),
+        golden=None,
+    )
+    (folder / "release.json").write_text(record.dump(identity))
 
 
 def write_bodies(folder: Path, name: str) -> None:
