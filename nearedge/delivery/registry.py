@@ -53,6 +53,7 @@ class Registry:
     def __init__(self, host: str, access: Access) -> None:
         """`host` as a reference has it; nothing is asked yet."""
         self.host, self.access = host, access
+        self.takes_chunks = True  # until it refuses one
         self.session = transport.new_session(host, access.ca_bundle)
         self.authenticator = Authenticator(self.session, host, access.dockerconfig)
 

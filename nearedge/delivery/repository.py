@@ -13,6 +13,7 @@ import requests
 from nearedge.delivery import digest as digests
 from nearedge.delivery import oci, transport, upload
 from nearedge.delivery.layout import Source
+from nearedge.delivery.pushed_blob import PushedBlob
 from nearedge.delivery.registry import Body, Registry
 from nearedge.delivery.upload import Uploads, pieces
 from nearedge.errors import OutsideError
@@ -144,7 +145,8 @@ class Repository:
 
     def add(self, blob: oci.Descriptor, body: Body, mount: str = "") -> int:
         """Send a blob unless it is there or can be mounted from the repository `mount`."""
-        return self.uploads.persist(blob.size, lambda: self.has(blob), lambda: self.uploads.blob(blob, body, mount))
+        pushed = PushedBlob(self.uploads, blob, body, mount)
+        return self.uploads.persist(blob.size, lambda: self.has(blob), pushed.attempt, lambda: pushed.offset)
 
     def publish(self, manifest: oci.Manifest, tag: str) -> int:
         """Put the manifest under `tag`, or under its digest where `tag` is empty; 0 where it is there already."""

@@ -1,35 +1,24 @@
 """Sending to one repository of a registry: blobs and manifests, anew after a passing fault.
 
-A blob is asked for with HEAD first, mounted from a neighbour where it can be, else streamed in one PUT. Source: OCI
-distribution specification 1.1, pushing blobs and manifests.
+A blob is asked for with HEAD first, then mounted from a neighbour where it can be, else streamed (`pushed_blob`).
+Source: OCI distribution specification 1.1, pushing blobs and manifests.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import requests
 
 from nearedge.delivery import oci, transport
+from nearedge.delivery.pushed_blob import PassingError
 from nearedge.delivery.registry import Body, Registry
 from nearedge.errors import OutsideError
 from nearedge.files import CHUNK
-from nearedge.progress import track
 
 ATTEMPTS = 5
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-TOLD_BYTES = 32 << 20
-"""Uploads from this size on tell how far they are."""
-
-
-class PassingError(Exception):
-    """A fault that may be gone at the next attempt; `wait_s` is what the registry asked for, 0 where it did not."""
-
-    def __init__(self, error: OutsideError, wait_s: float = 0.0) -> None:
-        """`error` is what to raise when the attempts are used up."""
-        super().__init__(str(error))
-        self.error, self.wait_s = error, wait_s
 
 
 class Uploads:
@@ -41,43 +30,29 @@ class Uploads:
         self.path = f"/v2/{name}"
         self.scope = f"repository:{name}:pull,push"
 
-    def persist(self, size: int, there: Callable[[], bool], attempt: Callable[[], int]) -> int:
+    def persist(
+        self, size: int, there: Callable[[], bool], attempt: Callable[[], int], far: Callable[[], int] = lambda: 0
+    ) -> int:
         """Try until it is there, with backoff between passing faults; the bytes that were sent, 0 without an attempt.
 
-        An answer may be lost on the way back, so before each attempt it is asked whether the last one worked.
+        An answer may be lost on the way back, so before each attempt it is asked whether the last one worked. `far`
+        says how far the last attempt came, in bytes; one that came further than all before starts the count anew.
         """
-        wait_s = FIRST_WAIT_S
-        for number in range(1, ATTEMPTS + 1):
-            if there():
-                return 0 if number == 1 else size
+        wait_s, failed, furthest = FIRST_WAIT_S, 0, 0
+        tried = False
+        while not there():
+            tried = True
             try:
                 return attempt()
             except PassingError as fault:
-                if number == ATTEMPTS:
+                if far() > furthest:
+                    wait_s, failed, furthest = FIRST_WAIT_S, 0, far()
+                failed += 1
+                if failed >= ATTEMPTS:
                     raise fault.error from fault
                 time.sleep(min(max(wait_s, fault.wait_s), LONGEST_WAIT_S))
                 wait_s *= 2
-        raise AssertionError("the loop returns or raises")
-
-    def blob(self, blob: oci.Descriptor, body: Body, mount: str) -> int:
-        """One attempt: open an upload (or mount), then send the blob in one PUT. PassingError: try again."""
-        scope = f"{self.scope} repository:{mount}:pull" if mount else self.scope
-        query = "?" + urlencode({"mount": blob.digest, "from": mount}) if mount else ""
-        opened = self.send("POST", f"{self.path}/blobs/uploads/{query}", scope)
-        transport.finish(opened)
-        if opened.status_code == requests.codes.created:
-            return 0
-        location = opened.headers.get("Location", "")
-        if opened.status_code != requests.codes.accepted or not location:
-            raise self.registry.refused(opened, f"{self.name}: an upload")
-        address = location + ("&" if "?" in location else "?") + urlencode({"digest": blob.digest})
-        sent = self.send(
-            "PUT", address, self.scope, {"Content-Type": "application/octet-stream"}, shown(blob, body), blob.size
-        )
-        if sent.status_code not in (requests.codes.created, requests.codes.no_content):
-            raise self.registry.refused(sent, f"{self.name}: the upload of {blob.digest[:19]}")
-        transport.finish(sent)
-        return blob.size
+        return size if tried else 0
 
     def send(
         self,
@@ -116,18 +91,10 @@ class Uploads:
             raise self.registry.refused(response, f"{self.name}: the manifest of {which}")
         transport.finish(response)
         told = response.headers.get("Docker-Content-Digest", "")
-        if told and told != own.digest:
-            raise OutsideError(
-                f"{self.registry.host}/{self.name}: took {which} as {oci.shown(told)}, not {own.digest}; push again"
-            )
+        if told and told != own.digest:  # its bytes changed on the way, and the next attempt puts that right
+            said = f"took {which} as {oci.shown(told)}, not {own.digest}; push again"
+            raise PassingError(OutsideError(f"{self.registry.host}/{self.name}: {said}"))
         return own.size
-
-
-def shown(blob: oci.Descriptor, body: Body) -> Body:
-    """`body`, telling how far it is where it is large."""
-    if blob.size < TOLD_BYTES:
-        return body
-    return lambda: track(body(), f"sending {blob.digest[:19]}, MiB", -(-blob.size // CHUNK))
 
 
 def pieces(path: Path) -> Iterator[bytes]:

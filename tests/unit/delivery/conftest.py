@@ -40,11 +40,12 @@ def start_registry(tmp_path_factory):
         pytest.skip("docker-registry is not installed (apt-get install docker-registry)")
     running = []
 
-    def start(http: str = "", more: str = "") -> str:
+    def start(http: str = "", more: str = "", storage: str = "") -> str:
         folder, port = tmp_path_factory.mktemp("registry"), free_port()
+        storage = storage or f"filesystem: {{rootdirectory: {folder}/data}}"
         (folder / "config.yml").write_text(
             f"version: 0.1\nlog: {{level: error}}\nhttp:\n  addr: 127.0.0.1:{port}\n{http}"
-            f"storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}\n{more}"
+            f"storage: {{{storage}, delete: {{enabled: true}}}}\n{more}"
         )
         command = ["docker-registry", "serve", str(folder / "config.yml")]
         with (folder / "log").open("wb") as log:
@@ -136,7 +137,7 @@ def serve():
                 if answer.cut:
                     self.close_connection = True
 
-            do_GET = do_HEAD = do_POST = do_PUT = handle_any  # noqa: N815  http.server's names
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = handle_any  # noqa: N815  http.server's names
 
             def log_message(self, *_args: object) -> None:
                 """Say nothing."""
