@@ -323,6 +323,24 @@ def tools() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
+def texts(tools: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of a model that gives back strings [-1] and the bytes that they have together."""
+    import openvino as ov
+    from openvino import opset15 as op
+
+    given = tools.named(op.parameter([-1], ov.Type.string), "text")
+    unpacked = op.string_tensor_unpack(given)
+    begins, ends, symbols = (unpacked.output(at) for at in range(3))
+    packed = tools.named(op.string_tensor_pack(begins, ends, symbols), "same")
+    sizes = op.subtract(ends, begins)
+    sizes.output(0).get_tensor().set_names({"sizes"})
+    root = tmp_path_factory.mktemp("texts")
+    tools.plain(root / "models", "m", ov.Model([packed, sizes], [given], "m"))
+    with tools.started(root / "models", root / "log") as running:
+        yield running.wait_ready()
+
+
+@pytest.fixture(scope="session")
 def oip() -> SimpleNamespace:
     """Protobuf's own classes of the protocol's messages, made of the descriptors that the server tells of."""
     from google.protobuf import descriptor_pool, message_factory

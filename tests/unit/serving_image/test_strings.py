@@ -50,24 +50,6 @@ def test_the_self_test_compares_strings() -> None:
     assert self_test.largest_difference(wanted, np.array([b"a", b"c"])) == float("inf")
 
 
-@pytest.fixture(scope="module")
-def texts(tools, tmp_path_factory: pytest.TempPathFactory):
-    """A server of a model that gives back strings [-1] and the bytes that they have together."""
-    import openvino as ov
-    from openvino import opset15 as op
-
-    given = tools.named(op.parameter([-1], ov.Type.string), "text")
-    unpacked = op.string_tensor_unpack(given)
-    begins, ends, symbols = (unpacked.output(at) for at in range(3))
-    packed = tools.named(op.string_tensor_pack(begins, ends, symbols), "same")
-    sizes = op.subtract(ends, begins)
-    sizes.output(0).get_tensor().set_names({"sizes"})
-    root = tmp_path_factory.mktemp("texts")
-    tools.plain(root / "models", "m", ov.Model([packed, sizes], [given], "m"))
-    with tools.started(root / "models", root / "log") as running:
-        yield running.wait_ready()
-
-
 def test_a_model_of_strings_says_bytes(texts) -> None:
     document = texts.get("/v2/models/m").json()
     assert document["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
