@@ -26,9 +26,10 @@ def written_by(task: PipelineTask) -> Iterator[str]:
 
 @contextmanager
 def held(folders: Iterable[Path]) -> Iterator[None]:
-    """Hold the folders for this run. Raises InputError for one that another run holds."""
+    """Hold the folders for this run, each made if new. Raises InputError for one that another run holds."""
     with ExitStack() as open_folders:
         for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             open_folders.callback(os.close, descriptor)
             try:

@@ -51,3 +51,16 @@ def test_a_folder_that_another_run_holds(tmp_path: Path, read_only: bool) -> Non
         os.close(held)
     (again,) = plans(asked)
     assert engine.run(again, ignore, root=tmp_path / "runs").succeeded
+
+
+def test_a_folder_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    manifest = tmp_path / "task.yaml"
+    manifest.write_text(yaml.safe_dump(task(read_only=False)))
+    shared = tmp_path / "shared"
+    (plan,) = plans(
+        Request(
+            target="touch", files=(manifest,), params={}, workspaces={"shared": str(shared)}, name=None, on_host=True
+        )
+    )
+    assert engine.run(plan, ignore, root=tmp_path / "runs").succeeded
+    assert shared.is_dir()
