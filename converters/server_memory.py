@@ -30,7 +30,7 @@ from nearedge.release.description import Description
 from nearedge.release.record import Identity
 
 HOST = "127.0.0.1"
-NEEDED = ("uvicorn", "httptools", "orjson", "hpack")
+NEEDED = ("uvicorn", "httptools", "orjson", "hpack", "simdjson")
 """What the extra `serve` brings; without it the server cannot be started here."""
 READY_WITHIN_S = 60.0
 POLL_S = 0.05
