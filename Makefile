@@ -55,6 +55,9 @@ demo: $(call stamp,$(EXTRAS)) ## Take an example from training to a served, GitO
 test: $(call stamp,dev) ## Run all tests that a machine without a cluster can
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 
+test-clients: $(call stamp,dev) ## Run the tests with KServe's clients, in an environment of their own (450 MB)
+	$(BIN)/python -m pytest -m clients tests/clients
+
 check: $(call stamp,dev) ## Lint, types, generated files and manifests against their schemas
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -86,4 +89,4 @@ $(BIN)/python:
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(subst +,$(comma),$*))
 
-.PHONY: help demo test check generate images examples install clean
+.PHONY: help demo test test-clients check generate images examples install clean
