@@ -164,7 +164,8 @@ class App:
             limit, hint = self.settings.max_body, "send less at once, or raise --max-body-mib"
         body = await self.bodies.read(receive, request.headers, limit, hint)
         decoded, wanted = protocol_rest.decode(name, version, body, header, self.settings.max_json)
-        response = await self.dataplane.infer(decoded)
+        left = self.settings.timeout - (time.perf_counter() - request.start)
+        response = await self.dataplane.infer(decoded, max(0.0, left))
         encoded, headers = protocol_rest.encode(response, wanted)
         return 200, headers, encoded
 

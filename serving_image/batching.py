@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from serving_image.faults import RequestError, TimedOutError, UnavailableError
+from serving_image.faults import TimedOutError, UnavailableError
 from serving_image.logs import event
 from serving_image.model import Model
 from serving_image.pool import Answer, Pool
@@ -162,7 +162,7 @@ class Batcher:
                 continue
             try:
                 answer = await self.pool.run(member.arrays, member.timeout)
-            except (RequestError, RuntimeError) as fault:
+            except Exception as fault:  # handed to whoever awaits
                 settle([member], fault)
             else:
                 self.observe(member.rows)

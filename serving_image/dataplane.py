@@ -5,10 +5,19 @@ import time
 from typing import Any
 
 from serving_image import __version__, loader, process, self_test
-from serving_image.faults import BadRequestError, LoadError, NotFoundError, RequestError, UnavailableError, one_line
+from serving_image.faults import (
+    BadRequestError,
+    LoadError,
+    NotFoundError,
+    RequestError,
+    TimedOutError,
+    UnavailableError,
+    one_line,
+)
 from serving_image.logs import event
 from serving_image.messages import InferenceRequest, InferenceResponse
 from serving_image.model import Model
+from serving_image.protocol_json import FLOATS
 from serving_image.repository import Entry, Loaded, Repository
 from serving_image.settings import Settings
 from serving_image.telemetry import Telemetry
@@ -132,7 +141,7 @@ class DataPlane:
         return entry.loaded
 
     async def infer(self, request: InferenceRequest, timeout: float | None = None) -> InferenceResponse:
-        """One inference; `timeout` is what is left of the client's time in seconds, the setting where it is None.
+        """One inference; `timeout` is what is left of the request's time in seconds, all of it where it is None.
 
         Raises NotFoundError, BadRequestError, UnavailableError, TimedOutError.
         """
@@ -149,6 +158,8 @@ class DataPlane:
             start = time.perf_counter()
             outputs, seconds = await loaded.run(arrays, self.settings.timeout if timeout is None else timeout)
             waited = time.perf_counter() - start - seconds
+        except TimedOutError:
+            raise TimedOutError(f"no answer within {self.settings.timeout:g} s") from None
         except RequestError:
             raise
         except RuntimeError as error:
@@ -213,7 +224,12 @@ def chosen(model: Model, names: list[str]) -> list[int]:
 
 
 def refused(model: Model, error: RuntimeError) -> Exception:
-    """What a failure of OpenVINO means: sizes that do not go together, where the model leaves them open."""
+    """What a failure of OpenVINO means: sizes that do not go together, or values that stand for places or sizes.
+
+    A model of floats in fixed shapes takes neither: there it is our fault.
+    """
     if any(not spec.static for spec in model.inputs):
         return BadRequestError(f"the model cannot compute with these shapes: {one_line(error, 200)}")
+    if any(spec.datatype not in FLOATS for spec in model.inputs):
+        return BadRequestError(f"the model cannot compute with these values: {one_line(error, 200)}")
     return error

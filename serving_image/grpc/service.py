@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from serving_image.auth import Token
 from serving_image.dataplane import DataPlane
-from serving_image.faults import RequestError
+from serving_image.faults import RequestError, TimedOutError
 from serving_image.grpc import headers, health, metadata, reflection, status
 from serving_image.grpc.inference import decode, encode
 from serving_image.grpc.status import StatusError, of_fault
@@ -114,11 +114,20 @@ class Calls:
         self.ended(stream, status.OK)
 
     async def infer(self, stream: Stream, message: memoryview) -> bytes:
-        """Answer ModelInfer. Raises StatusError, RequestError."""
+        """Answer ModelInfer within the client's time and ours, both from its first byte on. Raises StatusError,
+        RequestError.
+        """
         request, raw = decode(message, self.settings.max_json)
         entry = self.dataplane.repository.entry(request.model, request.version)
         stream.titles = (entry.name, entry.version)
-        return encode(await self.dataplane.infer(request), raw=raw)
+        ours, theirs = self.settings.timeout, stream.head.timeout
+        left = (ours if theirs is None else min(ours, theirs)) - (time.perf_counter() - stream.start)
+        try:
+            return encode(await self.dataplane.infer(request, max(0.0, left)), raw=raw)
+        except TimedOutError:
+            if theirs is None or theirs > ours:
+                raise
+            raise StatusError(status.DEADLINE_EXCEEDED, "no answer within the call's deadline") from None
 
     async def next(self, stream: Stream) -> memoryview | None:
         """The next message, unpacked within the limit of one that is not; None after the last. Raises StatusError."""

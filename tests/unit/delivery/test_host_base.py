@@ -22,6 +22,18 @@ x = ops.parameter([1, 4], numpy.float32)
 compiled = openvino.Core().compile_model(openvino.Model([ops.relu(x)], [x], "m"), "CPU")
 print(compiled(numpy.array([[-1, 2, -3, 4]], numpy.float32))[0].tolist(), *sys.path[:2])
 """
+STRINGS = """
+import numpy, openvino
+from openvino import opset15 as ops
+from serving_image.model import InferSlot
+from serving_image.tensors import Spec
+x = ops.parameter([-1], openvino.Type.string)
+parts = ops.string_tensor_unpack(ops.concat([x, x], 0))
+packed = ops.string_tensor_pack(*(parts.output(at) for at in range(3)))
+request = openvino.Core().compile_model(openvino.Model([packed], [x], "m"), "CPU").create_infer_request()
+slot = InferSlot(request, [openvino.Type.string], [Spec("y", "BYTES", ((0, -1),))], static=False)
+print(slot.run([numpy.array([b"a", b"", b"xyz"])])[0].tolist())
+"""
 PARTS = """
 import sys
 from pathlib import Path
@@ -112,6 +124,13 @@ def test_openvino_compiles_and_runs_a_model_in_it(run):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("] ")[0] == "[[0.0, 2.0, 0.0, 4.0]"
     assert done.stdout.split()[-2:][0].endswith("/opt/nearedge/server")
+
+
+@pytest.mark.usefixtures("proc")
+def test_strings_are_computed_in_it(run):
+    done = run("-c", STRINGS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[b'a', b'', b'xyz', b'a', b'', b'xyz']"
 
 
 @pytest.mark.usefixtures("proc")

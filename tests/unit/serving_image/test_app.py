@@ -354,3 +354,18 @@ def test_a_self_test_that_runs_already_is_not_begun_again(released) -> None:
 
 def test_nothing_here_was_an_internal_error(server) -> None:
     assert not [line for line in server.lines() if line.get("status") == 500 or line["message"] == "internal error"]
+
+
+def test_values_that_the_model_cannot_compute_with_are_400(tmp_path: Path, start, tools) -> None:
+    import openvino as ov
+    from openvino import opset13 as op
+
+    sizes = tools.named(op.parameter([2], ov.Type.i32), "sizes")
+    shaped = tools.named(op.reshape(op.constant(np.arange(6, dtype=np.float32)), sizes, False), "y")
+    tools.plain(tmp_path, "m", ov.Model([shaped], [sizes], "m"))
+    server = start(tmp_path).wait_ready()
+    for _ in range(3):
+        answer = server.post("/v2/models/m/infer", **binary({"sizes": ("INT32", np.array([4, 4], np.int32))}))
+        assert answer.status_code == 400 and "cannot compute with these values" in answer.json()["error"]
+    answer = server.post("/v2/models/m/infer", **binary({"sizes": ("INT32", np.array([2, 3], np.int32))}))
+    assert answer.json()["outputs"][0]["shape"] == [2, 3]

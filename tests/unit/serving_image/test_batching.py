@@ -254,3 +254,16 @@ def test_rows_that_depend_on_each_other_are_not_batched(tmp_path: Path, start, t
     line = next(line for line in server.lines() if line["message"].startswith("requests are not batched"))
     assert "output 'y': 0 of 3 decisions held" in line["message"]
     assert 'nearedge_model_max_batch{model="m",version="1"} 1' in server.get("/metrics").text
+
+
+def test_what_nobody_foresaw_reaches_each_that_waits() -> None:
+    class Odd(Slot):
+        def run(self, arrays):
+            raise RuntimeError("together") if arrays[0].shape[0] > 1 else SystemError("alone")
+
+    async def body(batcher: Batcher) -> None:
+        for _ in range(2):
+            found = await asyncio.gather(*(batcher.run(rows(1), 5) for _ in range(2)), return_exceptions=True)
+            assert [type(one) for one in found] == [SystemError, SystemError]
+
+    run(body, slot=Odd())

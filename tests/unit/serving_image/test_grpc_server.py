@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.unit.serving_image.test_grpc_connection import Client
+
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory, tools):
@@ -72,6 +74,20 @@ def test_a_call_over_the_servers_own_limit_of_time(slow, start, call, oip) -> No
                 call(channel, "ModelInfer", numbers(oip))
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert call(channel, "ServerReady").ready
+
+
+def test_a_deadline_ends_the_computing(slow, start, oip) -> None:
+    """Were they not cancelled, they would soon be too many for a queue of one."""
+    server = start(slow, "--queue=1").wait_ready()
+    path = "/inference.GRPCInferenceService/ModelInfer"
+    made = Client(server.grpc_port)
+    for stream in range(1, 13, 2):
+        made.send(made.call(stream, path, numbers(oip).SerializeToString(), **{"grpc-timeout": "30m"}))
+        trailers = made.trailers(stream)
+        assert (trailers["grpc-status"], trailers["grpc-message"]) == ("4", "no answer within the call's deadline")
+        time.sleep(0.1)
+    made.close()
+    assert 'nearedge_compute_duration_seconds_count{model="slow"' not in server.get("/metrics").text
 
 
 def test_messages_over_the_limit(released, start, call, oip) -> None:

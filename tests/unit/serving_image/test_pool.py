@@ -182,3 +182,21 @@ def test_what_is_proven_quick_runs_on_the_event_loop_and_nothing_else(monkeypatc
         assert pool.close()
 
     asyncio.run(body())
+
+
+def test_an_unforeseen_exception_leaves_the_thread_at_work() -> None:
+    class Odd(Slot):
+        def run(self, arrays):
+            if arrays[0][0] == 7:
+                raise SystemError("returned a result with an exception set")
+            return super().run(arrays)
+
+    async def body() -> None:
+        pool = Pool([Odd()], 5)
+        for _ in range(3):
+            with pytest.raises(SystemError):
+                await pool.run(value(7), 5)
+        assert (await pool.run(value(1), 5))[0][0].tolist() == [2.0]
+        assert pool.pending == 0 and pool.close()
+
+    asyncio.run(body())

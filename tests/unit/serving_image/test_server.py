@@ -224,3 +224,27 @@ def test_it_listens_on_version_6_of_the_protocol() -> None:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=5).close()
+
+
+def test_body_and_computing_have_one_time_together(slow: Path, start) -> None:
+    server = start(slow, "--request-timeout-seconds=0.6").wait_ready()
+    content = json.dumps(SLOW).encode()
+    head = f"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(head + content[:9])
+        time.sleep(0.55)
+        begun = time.monotonic()
+        connection.sendall(content[9:])
+        assert connection.recv(1000).startswith((b"HTTP/1.1 504", b"HTTP/1.1 408"))
+        assert time.monotonic() - begun < 0.5  # anew it would be 0.6
+
+
+def test_a_share_of_the_requests_is_logged(released, start) -> None:
+    server = start(released.models, "--access-log=0.1").wait_ready()
+    for at in range(50):
+        assert server.post(f"{DIGITS}/infer", json=BODY, headers={"x-request-id": f"good-{at}"}).status_code == 200
+    for at in range(7):
+        assert server.post(f"{DIGITS}/infer", data=b"x", headers={"x-request-id": f"bad-{at}"}).status_code == 400
+    ids = [line["request_id"] for line in server.lines() if line["message"] == "request"]
+    assert len([one for one in ids if one.startswith("bad-")]) == 7
+    assert 4 <= len([one for one in ids if one.startswith("good-")]) <= 5
