@@ -25,6 +25,7 @@ STEPS = {
     "test-serving-image": "repeat the golden samples against the running image",
     "render-gitops": "write the manifests of the release",
     "publish-gitops": "commit them to the GitOps repository",
+    "mirror-image": "copy images from one registry to another over a thin link",
 }
 
 

@@ -180,7 +180,7 @@ class Layout:
         temporary.replace(target)
         return blob.size
 
-    def publish(self, manifest: oci.Manifest, tag: str) -> int:
+    def publish(self, manifest: oci.Document, tag: str) -> int:
         """Add the manifest and let `tag` name it; where it already does nothing is written."""
         added = self.add_bytes(manifest.descriptor, manifest.content)
         with self.locked():

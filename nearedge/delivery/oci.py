@@ -7,7 +7,7 @@ version 2 schema 2. What is read here was written by others: sizes are capped, d
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from nearedge.delivery import digest as digests
 from nearedge.errors import OutsideError, UnsupportedError
@@ -58,6 +58,18 @@ class Descriptor:
         """The descriptor as it stands in a document."""
         body: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         return body | ({"annotations": dict(self.annotations)} if self.annotations else {})
+
+
+class Document(Protocol):
+    """What is stored by its exact bytes: a manifest or an index."""
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Names the bytes."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ Body = Callable[[], Iterator[bytes]]
 
 DOCKER_HUB = "registry-1.docker.io"
 ANSWER_LIMIT = 1 << 16
+PASSING_REASONS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 ADVICE = {
     401: "it wants a login; give dockerconfig (config.json) with an entry for it",
     403: "the login may not do that; check its rights and the name",
@@ -29,6 +30,10 @@ ADVICE = {
     413: "it refuses a blob of that size; raise its limit (a proxy before it may have one, too)",
     429: "too many requests; try again later",
 }
+
+
+class PassingFaultError(OutsideError):
+    """A failure that may be gone later: the network, or a registry that is overloaded or restarts."""
 
 
 class Sized:
@@ -54,6 +59,7 @@ class Registry:
         """`host` as a reference has it; nothing is asked yet."""
         self.host, self.access = host, access
         self.takes_chunks = True  # until it refuses one
+        self.pace: Callable[[Iterator[bytes]], Iterator[bytes]] = iter  # what bodies go through on their way out
         self.session = transport.new_session(host, access.ca_bundle)
         self.authenticator = Authenticator(self.session, host, access.dockerconfig)
 
@@ -97,7 +103,7 @@ class Registry:
                 method,
                 url,
                 headers={**(headers or {}), **({"Authorization": login} if login else {})},
-                data=Sized(body(), size) if body else None,
+                data=Sized(self.pace(body()), size) if body else None,
                 stream=True,
                 allow_redirects=method in ("GET", "HEAD"),
             )
@@ -125,16 +131,19 @@ class Registry:
             raise self.unreachable(error) from error
 
     def unreachable(self, error: requests.RequestException) -> OutsideError:
-        """The error for a failure on the way."""
-        return OutsideError(f"{self.host}: {transport.reason(error)}; check the registry and the network, then retry")
+        """The error for a failure on the way; a PassingFaultError unless the certificate or the address is at fault."""
+        passing = isinstance(error, PASSING_REASONS) and not isinstance(error, requests.exceptions.SSLError)
+        kind = PassingFaultError if passing else OutsideError
+        return kind(f"{self.host}: {transport.reason(error)}; check the registry and the network, then retry")
 
     def refused(self, response: requests.Response, what: str) -> OutsideError:
-        """The error for an answer that is no success; `what` was asked for."""
+        """The error for an answer that is no success; `what` was asked for. PassingFaultError: it may be one later."""
         with response:
             status = response.status_code
             said = code_of(response)
         advice = ADVICE.get(status, "try again later" if status >= 500 else "check the reference")
-        return OutsideError(f"{self.host}: {what}: status {status}{said}; {advice}")
+        kind = PassingFaultError if status in transport.PASSING else OutsideError
+        return kind(f"{self.host}: {what}: status {status}{said}; {advice}")
 
 
 def code_of(response: requests.Response) -> str:

@@ -148,7 +148,7 @@ class Repository:
         pushed = PushedBlob(self.uploads, blob, body, mount)
         return self.uploads.persist(blob.size, lambda: self.has(blob), pushed.attempt, lambda: pushed.offset)
 
-    def publish(self, manifest: oci.Manifest, tag: str) -> int:
+    def publish(self, manifest: oci.Document, tag: str) -> int:
         """Put the manifest under `tag`, or under its digest where `tag` is empty; 0 where it is there already."""
         which = tag or manifest.descriptor.digest
 

@@ -49,7 +49,7 @@ class Store(Protocol):
     def adopt(self, blob: oci.Descriptor, source: "Layout | Repository") -> int:
         """Take a blob over from another store in the cheapest way; how many bytes that took."""
 
-    def publish(self, manifest: oci.Manifest, tag: str) -> int:
+    def publish(self, manifest: oci.Document, tag: str) -> int:
         """Add the manifest, after all that it names, and let `tag` (where not empty) name it; the bytes that took."""
 
 

@@ -76,7 +76,7 @@ class Uploads:
             raise PassingError(self.registry.refused(response, f"{self.name}: an upload"), wait_s)
         return response
 
-    def manifest(self, manifest: oci.Manifest, which: str) -> int:
+    def manifest(self, manifest: oci.Document, which: str) -> int:
         """One attempt to put the manifest; the bytes sent."""
         own = manifest.descriptor
         response = self.send(
