@@ -1,5 +1,6 @@
 """The blocks `data` and `metric` of a new model.yaml, from the data themselves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ LABEL_COLUMNS = ("label", "labels", "class", "target")
 """Columns of a CSV file that are taken for the labels without being asked."""
 LABEL_LIST = "labels.csv"
 IN_ORDER = "# CHECK: in the order of the model's output; by name, as most frameworks have it"
+BOX_LABEL = 5
+"""Numbers of a box's label: four of its place, and the class."""
 RESIZED = "# CHECK: or stretch, as your clients do it; these are not of the input's size"
 
 
@@ -32,8 +35,8 @@ class Found:
     lines: list[str] = field(default_factory=list)
 
 
-def block(path: Path, relative: str, inputs: Sequence[Tensor], labels: str | None, output: str) -> str:
-    """The text of `data`, and of `metric` where there are labels.
+def block(path: Path, relative: str, inputs: Sequence[Tensor], labels: str | None, outputs: Sequence[str]) -> str:
+    """The text of `data`, and of `metric` where there are labels; `outputs` are the model's, by name.
 
     The first third of the rows, at most 300, calibrate; the others evaluate. Raises InputError where the data are not
     rows of the inputs.
@@ -42,7 +45,7 @@ def block(path: Path, relative: str, inputs: Sequence[Tensor], labels: str | Non
     if form == "numpy":
         found = numpy_data(path, inputs, labels)
     else:
-        found = table(path, labels) if form == "table" else picture_data(path, inputs, labels)
+        found = table(path, inputs, labels) if form == "table" else picture_data(path, inputs, labels)
     if found.rows < FEWEST_ROWS:
         raise InputError(f"{path}: holds {found.rows} rows; some to calibrate with and some to judge by are needed")
     split = max(1, min(MOST_CALIBRATION, found.rows // CALIBRATION_SHARE))
@@ -50,7 +53,7 @@ def block(path: Path, relative: str, inputs: Sequence[Tensor], labels: str | Non
     lines.append(f"  calibration: [0, {split}]       # rows that INT8 is calibrated with: best what it was trained on")
     lines.append(f"  evaluation: [{split}, {found.rows}]      # rows that it is judged by: best what it never saw")
     if found.labels is not None:
-        lines.append(_metric(found.labels, output))
+        lines.append(_metric(found.labels, outputs))
     return "\n".join(lines)
 
 
@@ -67,12 +70,21 @@ def numpy_data(path: Path, inputs: Sequence[Tensor], labels: str | None) -> Foun
     return Found(rows[names[0]], None if label is None else found[label], lines)
 
 
-def table(path: Path, labels: str | None) -> Found:
-    """Of a CSV file. Without `labels`, a column that is called so is taken for them."""
+def table(path: Path, inputs: Sequence[Tensor], labels: str | None) -> Found:
+    """Of a CSV file. Without `labels`, a column that is called so is taken for them.
+
+    Raises InputError where none is, and the file has more columns than the input takes.
+    """
     lines = tables.rows(path, tables.MOST_BYTES)
     header = next(lines)[1]
     label = labels if labels is not None else next((one for one in header if one.lower() in LABEL_COLUMNS), None)
     if label is None:
+        taken = math.prod((inputs[0].shape or (-1,))[1:])
+        if len(inputs) == 1 and 0 < taken < len(header):
+            raise InputError(
+                f"{path}: has {len(header)} columns, the input {inputs[0].name} takes {taken}; where one holds the "
+                f"right answers name it: --labels COLUMN (the last is {header[-1]!r})"
+            )
         return Found(sum(1 for _ in lines), None)
     at = tables.place(header, label, path)
     texts = [row[at] for _, row in lines]
@@ -154,12 +166,33 @@ def _only_other(path: Path, inputs: Sequence[str]) -> str | None:
     return others[0] if len(others) == 1 else None
 
 
-def _metric(labels: Array, output: str) -> str:
-    """Accuracy for whole numbers; for others the mean error, with a hundredth of the labels' spread to lose."""
+def _metric(labels: Array, outputs: Sequence[str]) -> str:
+    """Accuracy for whole numbers, mean average precision for boxes.
+
+    For others the mean error, with a hundredth of the labels' spread to lose.
+    """
+    output = scalar(outputs[0])
+    if labels.ndim == len(("row", "box", "number")) and labels.shape[-1] == BOX_LABEL:
+        return _boxes(outputs)
     if np.issubdtype(labels.dtype, np.integer):
-        return f"metric: {{name: accuracy, output: {scalar(output)}, allowed_drop: 0.01}}   # may lose one in a hundred"
+        return f"metric: {{name: accuracy, output: {output}, allowed_drop: 0.01}}   # may lose one in a hundred"
     drop = float(f"{max(float(np.std(labels)) / 100, 1e-9):.2g}")
     return (
-        f"metric: {{name: mae, output: {scalar(output)}, allowed_drop: {drop}}}   "
+        f"metric: {{name: mae, output: {output}, allowed_drop: {drop}}}   "
         "# a hundredth of the labels' spread; put what you can bear"
+    )
+
+
+def _boxes(outputs: Sequence[str]) -> str:
+    """Of a detection model: its outputs by their names, the first for the boxes where none is called so."""
+    roles = {"boxes": ("box",), "scores": ("score", "conf"), "classes": ("class", "label")}
+    found = {
+        role: next((name for name in outputs if any(word in name.lower() for word in words)), None)
+        for role, words in roles.items()
+    }
+    found["boxes"] = found["boxes"] or outputs[0]
+    named = ", ".join(f"{role}: {scalar(name)}" for role, name in found.items() if name is not None)
+    return (
+        f"metric: {{name: map, detection: {{{named}, format: xyxy}}, allowed_drop: 0.01}}   "
+        "# CHECK: which output is which; format xyxy, xywh or cxcywh"
     )

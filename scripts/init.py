@@ -118,7 +118,7 @@ def run(model: Path, wishes: Wishes) -> str:
         framework=formats.framework_of(form),
         inputs=inputs,
         outputs=outputs,
-        data=data_block(wishes, output, inputs, outputs[0]),
+        data=data_block(wishes, output, inputs, outputs),
         factory=wishes.factory,
         code=None if own is None else starter.relative_to(own.folder, output, "the code"),
     )
@@ -174,7 +174,7 @@ def complete(inputs: Sequence[Tensor], wishes: Wishes, model: Path) -> tuple[Ten
     )
 
 
-def data_block(wishes: Wishes, output: Path, inputs: Sequence[Tensor], first: str) -> str | None:
+def data_block(wishes: Wishes, output: Path, inputs: Sequence[Tensor], outputs: Sequence[str]) -> str | None:
     """The blocks of data and metric, None without data. Raises UsageError for labels without data."""
     if wishes.data is None:
         if wishes.labels is not None:
@@ -183,7 +183,7 @@ def data_block(wishes: Wishes, output: Path, inputs: Sequence[Tensor], first: st
     if not wishes.data.exists():
         raise InputError(f"{wishes.data}: no such data")
     relative = starter.relative_to(wishes.data, output, "the data")
-    return starter_data.block(wishes.data, relative, inputs, wishes.labels, first)
+    return starter_data.block(wishes.data, relative, inputs, wishes.labels, outputs)
 
 
 def summary(output: Path, inputs: Sequence[Tensor], outputs: Sequence[str], with_data: bool, with_code: bool) -> str:

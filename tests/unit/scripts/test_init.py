@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from converters import convert, formats
+from converters import convert, formats, starter_data
 from nearedge.release import description as descriptions
 from scripts import init
 from tests.models import FORMS, SHAPES, shared
@@ -158,6 +158,16 @@ def test_labels_of_a_regression_get_an_error_to_lose(place):
     assert described.metric.allowed_drop == pytest.approx(0.30, abs=0.01)
 
 
+def test_labels_that_are_boxes_get_mean_average_precision():
+    boxes = np.zeros((6, 2, 5), "f4")
+    assert (
+        "{name: map, detection: {boxes: found_boxes, scores: conf, classes: labels, format: xyxy}, allowed_drop: 0.01}"
+        in starter_data._metric(boxes, ["labels", "found_boxes", "conf"])
+    )
+    assert "detection: {boxes: first, format" in starter_data._metric(boxes, ["first", "second"])
+    assert "CHECK" in starter_data._metric(boxes, ["first"])
+
+
 def test_a_folder_of_arrays_without_labels(place):
     model = place("onnx")
     (model.parent / "data").mkdir()
@@ -230,6 +240,7 @@ def test_a_csv_file_is_described(table_model, case):
 REFUSED_TABLES = {
     "too few columns": ("a,b\n1,2\n3,4\n", [], "the input takes [-1, 3]"),
     "one row": ("a,b,c\n1,2,3\n", [], "holds 1 rows"),
+    "a column too many": ("a,b,c,ill\n1,2,3,0\n1,2,3,1\n", [], "name it: --labels COLUMN (the last is 'ill')"),
     "no such column": ("a,b,c\n1,2,3\n1,2,3\n", ["--labels=z"], "no column 'z'"),
     "a word": ("a,b,c\n1,2,3\n1,x,3\n", [], "line 3, column 'b'"),
     "names that are no classes": (
