@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from nearedge.delivery import sbom, upgrade
+from nearedge.delivery import naming, sbom, upgrade
 from nearedge.delivery.access import Access
 from nearedge.delivery.host_base import host_base
 from nearedge.delivery.host_image import TAG
-from nearedge.delivery.image import Base, Built, ModelFiles, build, open_base
+from nearedge.delivery.image import Base, Built, Choices, ModelFiles, build, open_base
 from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.store import open_store
 from nearedge.errors import GateError, InputError
@@ -33,6 +33,7 @@ SOURCE, DEPLOYED, GOLDEN = "source", "ir/deployed", "golden/golden.npz"
 SBOM = "release/sbom.json"
 HOST = "host"
 Kind = Literal["registry", "layout", "host"]
+Compression = Literal["gzip", "zstd"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Options:
     allow_layout: bool = False
     access: Access = field(default_factory=Access)
     cache: Path | None = None
+    compression: Compression = "gzip"
+    more: tuple[str, ...] = ()
+    """Further tags, and annotations as KEY=VALUE."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,10 +69,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--plain-http", type=boolean, default=False, help="true: speak plain http to registries")
     options.add_argument("--ca-bundle", type=optional_path, metavar="DIR", help="folder that holds ca-bundle.crt")
     options.add_argument("--dockerconfig", type=optional_path, metavar="DIR", help="folder that holds config.json")
+    options.add_argument("--compression", choices=get_args(Compression), default="gzip", help="of the model's layers")
+    options.add_argument("more", nargs="*", metavar="TAG|KEY=VALUE", help="further tags and annotations, after --")
     add_results(
         options,
         image_url="reference of the image, without digest",
         image_digest="its digest",
+        uploaded_bytes="bytes sent to the registry (or written to the layout)",
         upgrade_bytes="bytes that a site with the previous release pulls; empty where none is known",
     )
     return options
@@ -84,13 +91,15 @@ def run(workspace: Path, options: Options) -> ImageSection:
     target = parse(options.serving_image, allow_layout=options.allow_layout)
     if target.digest:
         raise InputError(f"{target}: a digest is what comes out; name the target by tag")
+    tags, annotations = naming.tags_and_annotations(options.more)
+    choices = Choices(tags, annotations, "zstd" if options.compression == "zstd" else "fast")
     files = proven(workspace)
     if not target.tag:
         target = target.with_tag(files.version)
     base, base_name, kind = find_base(workspace, options)
     store = open_store(target, workspace, options.access, create=True)
     with tempfile.TemporaryDirectory(dir=workspace, prefix=".image-") as scratch:
-        built = build(base, files, store, target.tag, Path(scratch))
+        built = build(base, files, store, target.tag, Path(scratch), choices)
     section = ImageSection(
         url=str(target),
         digest=built.digest,
@@ -179,10 +188,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def action() -> None:
         access = Access(given.ca_bundle, given.dockerconfig, given.plain_http)
-        options = Options(given.serving_image, given.base_image, given.allow_layout, access)
+        options = Options(
+            given.serving_image,
+            given.base_image,
+            given.allow_layout,
+            access,
+            None,
+            given.compression,
+            tuple(given.more),
+        )
         section = run(given.workspace, options)
         pulled = "" if section.upgrade_bytes is None else str(section.upgrade_bytes)
-        write_results(given, image_url=section.url, image_digest=section.digest, upgrade_bytes=pulled)
+        write_results(
+            given,
+            image_url=section.url,
+            image_digest=section.digest,
+            uploaded_bytes=str(section.uploaded_bytes),
+            upgrade_bytes=pulled,
+        )
 
     return guarded(NAME, action)
 

@@ -5,13 +5,13 @@ layout and to a registry. No container runs and no base layer is unpacked; layer
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nearedge.delivery import digest as digests
 from nearedge.delivery import oci
-from nearedge.delivery.layers import Entry, Layer, write_layer
+from nearedge.delivery.layers import Compression, Entry, Layer, write_layer
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError, UnsupportedError
@@ -58,6 +58,15 @@ class Base:
     def diff_ids(self) -> list[str]:
         """Digests of the uncompressed layers, lowest first."""
         return list(self.config["rootfs"]["diff_ids"])
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How the image is made: more tags, annotations of the user's own (labels, too), compression of our layers."""
+
+    tags: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    compression: Compression = "fast"
 
 
 @dataclass(frozen=True)
@@ -109,19 +118,19 @@ def open_base(store: StoreOf, which: str) -> Base:
     return Base(store, manifest, config)
 
 
-def model_layers(files: ModelFiles, scratch: Path) -> list[Layer]:
+def model_layers(files: ModelFiles, scratch: Path, compression: Compression = "fast") -> list[Layer]:
     """The model's layers, lowest first: model, golden samples where there are any, identity."""
     folder = files.folder
     model = [
         Entry(f"{folder}/model.xml", files.xml, sha256=files.xml_sha256),
         Entry(f"{folder}/model.bin", files.bin, sha256=files.bin_sha256),
     ]
-    layers = [write_layer(model, scratch / "model", "model")]
+    layers = [write_layer(model, scratch / "model", "model", compression)]
     if files.golden is not None:
         golden = [Entry(f"{folder}/golden.npz", files.golden, sha256=files.golden_sha256)]
-        layers.append(write_layer(golden, scratch / "golden", "golden samples"))
+        layers.append(write_layer(golden, scratch / "golden", "golden samples", compression))
     identity = [Entry(f"{folder}/release.json", files.identity.encode())]
-    return [*layers, write_layer(identity, scratch / "identity", "release identity")]
+    return [*layers, write_layer(identity, scratch / "identity", "release identity", compression)]
 
 
 def new_config(base: Base, layers: list[Layer], labels: Mapping[str, str]) -> dict[str, Any]:
@@ -160,22 +169,26 @@ def new_manifest(
     return oci.manifest(oci.encode(document), "the new manifest")
 
 
-def build(base: Base, files: ModelFiles, target: StoreOf, tag: str, scratch: Path) -> Built:
+def build(
+    base: Base, files: ModelFiles, target: StoreOf, tag: str, scratch: Path, choices: Choices | None = None
+) -> Built:
     """Put the image of `base` and `files` into `target` under `tag`; `scratch` is a folder for the new layers.
 
     Raises InputError where a model file is not the one that was proven, OutsideError where the target refuses.
     """
-    layers = model_layers(files, scratch)
-    described_as = annotations(files, base)
+    chosen = choices or Choices()
+    layers = model_layers(files, scratch, chosen.compression)
+    described_as = {**annotations(files, base), **chosen.annotations}
     labels = {RUNTIME_LABEL: RUNTIME_CONTRACT, MODEL_LABEL: files.name, VERSION_LABEL: files.version, **described_as}
     config = oci.encode(new_config(base, layers, labels))
     described = oci.Descriptor(oci.CONFIG, digests.of_bytes(config), len(config))
     manifest = new_manifest(described, base.manifest.layers, layers, described_as)
-    there = target.find(tag)
-    was_there = there is not None and there.content == manifest.content
+    tags = tuple(dict.fromkeys((tag, *chosen.tags)))
+    there = [target.find(name) for name in tags]
+    was_there = all(found is not None and found.content == manifest.content for found in there)
     uploaded = sum(target.adopt(layer, base.store) for layer in base.manifest.layers)
     uploaded += sum(target.add_file(layer.descriptor, layer.path) for layer in layers)
-    uploaded += target.add_bytes(described, config) + target.publish(manifest, tag)
+    uploaded += target.add_bytes(described, config) + sum(target.publish(manifest, name) for name in tags)
     return Built(manifest, titles(base, layers), uploaded, was_there)
 
 

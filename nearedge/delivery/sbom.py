@@ -14,6 +14,8 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
+import zstandard
+
 from nearedge.delivery import oci
 from nearedge.delivery.image import Base, ModelFiles
 from nearedge.delivery.reference import Reference
@@ -83,17 +85,18 @@ def platform(name: str, version: str) -> Component:
 def of_base(base: Base) -> dict[str, Any] | None:
     """The SBOM that a runtime base carries, None where it has none (or in no layer that is small enough to search)."""
     for layer in reversed(base.manifest.layers):
-        if layer.size <= LAYER_LIMIT and oci.OCI_LAYERS.get(layer.media_type) == oci.LAYER_GZIP:
-            found = in_layer(base.store.read(layer, LAYER_LIMIT))
+        kind = oci.OCI_LAYERS.get(layer.media_type)
+        if layer.size <= LAYER_LIMIT and kind in (oci.LAYER_GZIP, oci.LAYER_ZSTD):
+            found = in_layer(base.store.read(layer, LAYER_LIMIT), zstd=kind == oci.LAYER_ZSTD)
             if found is not None:
                 return found
     return None
 
 
-def in_layer(blob: bytes) -> dict[str, Any] | None:
+def in_layer(blob: bytes, *, zstd: bool = False) -> dict[str, Any] | None:
     """The SBOM in a compressed layer, None where there is none that can be read."""
     try:
-        content = zlib.decompressobj(31).decompress(blob, 16 * SBOM_LIMIT)
+        content = unpacked(blob, 16 * SBOM_LIMIT, zstd=zstd)
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
                 if member.isfile() and PLACE.fullmatch(member.name) and member.size <= SBOM_LIMIT:
@@ -101,9 +104,17 @@ def in_layer(blob: bytes) -> dict[str, Any] | None:
                     found = json.loads(taken.read()) if taken else None
                     listed = isinstance(found, dict) and isinstance(found.get("components"), list)
                     return found if listed else None
-    except (zlib.error, tarfile.TarError, ValueError, EOFError, RecursionError):
+    except (zlib.error, zstandard.ZstdError, tarfile.TarError, ValueError, EOFError, RecursionError):
         return None
     return None
+
+
+def unpacked(blob: bytes, limit: int, *, zstd: bool) -> bytes:
+    """The first `limit` bytes of what is compressed."""
+    if zstd:
+        with zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True) as stream:
+            return stream.read(limit)
+    return zlib.decompressobj(31).decompress(blob, limit)
 
 
 def of_release(base: Base, base_name: str, files: ModelFiles, target: Reference, digest: str) -> dict[str, Any]:

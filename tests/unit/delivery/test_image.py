@@ -1,14 +1,17 @@
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+import zstandard
 
 from nearedge.delivery import digest, oci
 from nearedge.delivery.access import Access
-from nearedge.delivery.image import EPOCH, ModelFiles, build, open_base
+from nearedge.delivery.image import EPOCH, Choices, ModelFiles, build, open_base
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
@@ -204,3 +207,82 @@ def test_a_base_whose_config_is_not_its_own(layout):
     path.write_bytes(path.read_bytes().replace(b"runtime", b"rantime"))
     with pytest.raises(OutsideError, match="do not match the digest"):
         open_base(layout, "1")
+
+
+def test_tags_annotations_and_compression_of_ones_own(files, layout, tmp_path, scratch):
+    chosen = Choices(("latest", "v"), {"com.example.team": "a b", "org.opencontainers.image.title": "seals"}, "zstd")
+    target = Layout.create(tmp_path / "image")
+    built = build(open_base(layout, "1"), files, target, "v", scratch, chosen)
+    assert target.tags() == ["latest", "v"]
+    assert {target.resolve(tag).descriptor.digest for tag in target.tags()} == {built.digest}
+    assert built.manifest.annotations["com.example.team"] == "a b"
+    assert built.manifest.annotations["org.opencontainers.image.title"] == "seals"
+    assert config_of(target, built.manifest)["config"]["Labels"]["com.example.team"] == "a b"
+    assert [layer.media_type for layer in built.manifest.layers] == [oci.LAYER_GZIP, oci.LAYER_ZSTD, oci.LAYER_ZSTD]
+    for layer, diff_id in zip(
+        built.manifest.layers[1:], config_of(target, built.manifest)["rootfs"]["diff_ids"][1:], strict=True
+    ):
+        content = zstandard.ZstdDecompressor().decompressobj().decompress(target.path(layer.digest).read_bytes())
+        assert digest.of_bytes(content) == diff_id
+    again = build(open_base(layout, "1"), files, target, "v", scratch, chosen)
+    assert (again.was_there, again.uploaded_bytes) == (True, 0)
+    another = build(open_base(layout, "1"), files, target, "v", scratch, replace(chosen, tags=("new",)))
+    assert (another.was_there, another.digest) == (False, built.digest)
+
+
+def skopeo(*arguments):
+    if shutil.which("skopeo") is None:
+        pytest.skip("skopeo is not installed (apt-get install skopeo)")
+    done = subprocess.run(["skopeo", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.mark.images
+@pytest.mark.parametrize(
+    ("options", "base_type", "layer_type"),
+    [
+        (["--format=v2s2"], oci.DOCKER_MANIFEST, oci.DOCKER_LAYER_GZIP),
+        (["--format=oci", "--dest-compress-format=zstd"], oci.MANIFEST, oci.LAYER_ZSTD),
+        (["--format=v2s2", "--all"], oci.DOCKER_MANIFEST, oci.DOCKER_LAYER_GZIP),
+    ],
+)
+def test_bases_as_skopeo_writes_them(
+    files, small_base, scratch, plain_registry, tmp_path, options, base_type, layer_type
+):
+    """Docker schema 2, zstd layers, a Docker manifest list: what is built on each, skopeo reads."""
+    name = f"bases/{'-'.join(option.strip('-').replace('=', '-') for option in options)}"
+    which = "index" if "--all" in options else "1"
+    layout = Layout.create(tmp_path / "own")
+    small_base(layout, "1", content=os.urandom(99))  # skopeo remembers how blobs it knows were compressed
+    described = layout.resolve("1").descriptor.to_json()
+    other = {**described, "platform": {"os": "linux", "architecture": "amd64"}}
+    put_index(layout, [other])
+    target = f"docker://{plain_registry}/{name}:1"
+    given = ["--insecure-policy", "--dest-tls-verify=false", *options]
+    source = f"oci:{layout.folder}:{which}"
+    if layer_type == oci.LAYER_ZSTD:  # skopeo compresses only what is not compressed yet
+        skopeo("copy", "--insecure-policy", "--dest-decompress", source, f"dir:{tmp_path}/unpacked")
+        source = f"dir:{tmp_path}/unpacked"
+    skopeo("copy", *given, source, target)
+    if "--all" in options:
+        raw = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", target))
+        assert raw["mediaType"] == oci.DOCKER_INDEX
+    store = Repository(Registry(plain_registry, Access()), name)
+    base = open_base(store, "1")
+    assert (base.manifest.descriptor.media_type, base.manifest.layers[0].media_type) == (base_type, layer_type)
+    built = build(base, files, store, "built", scratch)
+    assert built.manifest.layers[0].digest == base.manifest.layers[0].digest
+    assert built.manifest.layers[0].media_type == oci.OCI_LAYERS[layer_type]
+    copied = f"oci:{tmp_path}/copied:1"
+    skopeo("copy", "--insecure-policy", "--src-tls-verify=false", f"docker://{plain_registry}/{name}:built", copied)
+    assert Layout.open(tmp_path / "copied").resolve("1").descriptor.digest == built.digest
+
+
+def put_index(layout, entries):
+    """An OCI index of `entries` as tag `index` of the layout."""
+    content = oci.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries})
+    described = oci.Descriptor(oci.INDEX, digest.of_bytes(content), len(content), {oci.REF_NAME: "index"})
+    layout.add_bytes(described, content)
+    index = layout.index()
+    index["manifests"].append(described.to_json())
+    layout.write_index(index)

@@ -62,7 +62,7 @@ def test_the_tar_is_what_was_asked_for(folder):
     assert (found["c"].mode, found["c"].uid) == (0o755, 0)
 
 
-@pytest.mark.parametrize("compression", ["fast", "small"])
+@pytest.mark.parametrize("compression", ["fast", "small", "zstd"])
 def test_same_bytes_whatever_the_order_and_the_files_dates(folder, compression):
     first = write_layer(entries(folder), folder / "first", "t", compression)
     (folder / "one").chmod(0o600)
@@ -83,11 +83,18 @@ def test_same_bytes_from_two_processes(folder):
     assert there == [[here.descriptor.digest, here.diff_id]] * 2
 
 
-def test_the_compressors_bytes_are_pinned(tmp_path):
+@pytest.mark.parametrize(
+    ("compression", "expected"),
+    [
+        ("fast", "ac18d22bb8691fd3914935b35e5689c2fb70848743d3082886381d818e945a68"),
+        ("zstd", "731bef9e226f466f00293f6f89cacb0ed408d7ff74478f442a81816f3459e084"),
+    ],
+)
+def test_the_compressors_bytes_are_pinned(tmp_path, compression, expected):
     """A new version of the compressor that writes other bytes changes every digest: that must not go unnoticed."""
     content = b"".join(hashlib.sha256(b"%d" % (n % 3000)).digest()[: n % 33] for n in range(20_000))
-    layer = write_layer([Entry("data", content)], tmp_path / "layer", "t")
-    assert layer.descriptor.digest == "sha256:ac18d22bb8691fd3914935b35e5689c2fb70848743d3082886381d818e945a68"
+    layer = write_layer([Entry("data", content)], tmp_path / "layer", "t", compression)
+    assert layer.descriptor.digest == f"sha256:{expected}"
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):

@@ -247,3 +247,20 @@ def test_the_bill_of_materials_lies_beside_the_sections(workspace):
     (model,) = [one for one in bill["components"] if one["type"] == "machine-learning-model"]
     optimization = sections.read(workspace, sections.OptimizationSection)
     assert model["components"][0]["hashes"][0]["content"] == optimization.xml_sha256
+
+
+def test_tags_annotations_and_compression_by_option(workspace, tmp_path):
+    more = ["--compression=zstd", f"--result-uploaded-bytes={tmp_path}/sent", "--", "stable", "com.example.team=seals"]
+    assert program.main([f"--workspace={workspace}", *options(*more)]) == 0
+    layout = Layout.open(workspace / "image")
+    assert layout.tags() == ["1", "stable"]
+    manifest = layout.resolve("stable")
+    assert manifest.annotations["com.example.team"] == "seals"
+    assert manifest.layers[-1].media_type == oci.LAYER_ZSTD
+    section = sections.read(workspace, sections.ImageSection)
+    assert int((tmp_path / "sent").read_text()) == section.uploaded_bytes > manifest.layers[-1].size
+
+
+def test_a_tag_that_is_none(workspace, capsys):
+    assert program.main([f"--workspace={workspace}", *options("--", "a/b")]) == 1
+    assert "is no tag" in capsys.readouterr().err
