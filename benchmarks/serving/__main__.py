@@ -14,14 +14,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
 
-import footprint  # noqa: E402 - the project is found beside this folder, installed or not
+import batching  # noqa: E402 - the project is found beside this folder, installed or not
+import footprint  # noqa: E402
 import models  # noqa: E402
 import protocols  # noqa: E402
 import report  # noqa: E402
 import sizes  # noqa: E402
 import speed  # noqa: E402
 
-PARTS = ("speed", "protocols", "footprint", "growth", "sizes")
+PARTS = ("speed", "batching", "protocols", "footprint", "growth", "sizes")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +58,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     }
     take = {
         "speed": lambda: speed.measure(folder, cache, options.rounds, options.seconds),
+        "batching": lambda: batching.measure(folder, options.rounds, options.seconds),
         "protocols": lambda: protocols.measure(folder, options.rounds),
         "footprint": lambda: footprint.measure(cache, options.rounds),
         "growth": lambda: footprint.growth(folder, options.requests),

@@ -7,16 +7,21 @@ reads it: NAME/1/model.xml, with a release.json beside it for ours.
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-SHAPES = {"tiny": [1, 64], "cnn": [1, 3, 224, 224]}
+SHAPES = {"tiny": [1, 64], "cnn": [1, 3, 224, 224], "dense": [1, 1024]}
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, repetitions and first stride of MobileNetV2's bottlenecks (Sandler et al. 2018, table 2)."""
 SEED = 5
-RUNTIMES: dict[str, tuple[Any, int, int]] = {"tiny": ("LATENCY", 1, 1), "cnn": ("THROUGHPUT", 2, 2)}
+RUNTIMES: dict[str, tuple[Any, int, int]] = {
+    "tiny": ("LATENCY", 1, 1),
+    "cnn": ("THROUGHPUT", 2, 2),
+    "dense": ("LATENCY", 1, 2),
+}
 """Hint, streams and threads, as benchmark-model chooses them: more than one stream costs a small model a thread."""
 
 
@@ -30,8 +35,8 @@ def write(folder: Path) -> None:
     (folder / "done").touch()
 
 
-def write_model(folder: Path, model: Any) -> None:
-    """An IR in FP32, and a release's identity that says how to run it."""
+def write_model(folder: Path, model: Any, **runtime: Any) -> None:
+    """An IR in FP32, and a release's identity that says how to run it; `runtime` is what it says besides."""
     import openvino as ov
 
     from nearedge.files import sha256_file
@@ -42,7 +47,11 @@ def write_model(folder: Path, model: Any) -> None:
     name, (xml, weights) = model.get_friendly_name(), (folder / "model.xml", folder / "model.bin")
     hint, streams, threads = RUNTIMES[name]
     tensors = [
-        sections.TensorSpec(name=title, datatype="FP32", shape=list(port.shape))
+        sections.TensorSpec(
+            name=title,
+            datatype="FP32",
+            shape=[-1 if size.is_dynamic else size.get_length() for size in port.partial_shape],
+        )
         for title, port in (("x", model.inputs[0]), ("y", model.outputs[0]))
     ]
     identity = record.Identity(
@@ -62,7 +71,7 @@ def write_model(folder: Path, model: Any) -> None:
         ),
         precision="f32",
         runtime=sections.RuntimeConfiguration(
-            inference_precision="f32", performance_hint=hint, streams=streams, threads=threads
+            inference_precision="f32", performance_hint=hint, streams=streams, threads=threads, **runtime
         ),
         thresholds=sections.Thresholds(max_relative=0.1, min_cosine=0.9, min_top1_agreement=0.9),
         golden=None,
@@ -119,6 +128,18 @@ def tiny() -> Any:
     given = op.parameter(SHAPES["tiny"], ov.Type.f32)
     hidden = op.relu(op.matmul(given, weights(32, 64), False, True))
     return finished(op.matmul(hidden, weights(10, 32), False, True), given, "tiny")
+
+
+def dense_layers() -> Any:
+    """Four dense layers with 100 MB of weights and any number of rows: reading weights is most of its time."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    weights, sizes = Weights(), (1024, 4096, 4096, 1024)
+    given = node = op.parameter([-1, sizes[0]], ov.Type.f32)
+    for narrow, wide in pairwise(sizes):
+        node = op.relu(op.matmul(node, weights(wide, narrow), False, True))
+    return finished(op.matmul(node, weights(10, sizes[-1]), False, True), given, "dense")
 
 
 def cnn() -> Any:

@@ -13,6 +13,8 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     if "speed" in found:
         parts += [speed(found["speed"]), targets(checks(found["speed"]))]
+    if "batching" in found:
+        parts.append("Four dense layers of 100 MB, two threads:\n\n" + speed(found["batching"]))
     if "protocols" in found:
         parts.append(protocols(found["protocols"]))
     if "footprint" in found:
