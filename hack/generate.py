@@ -1,4 +1,4 @@
-"""Write everything that is derived from something else: catalog.yaml, README tables, JSON Schemas.
+"""Write everything that is derived from something else: catalog.yaml, README tables, JSON Schemas, OpenAPI.
 
 `make generate` writes them; `make check` runs this with --check, which only says what is out of date.
 """
@@ -17,6 +17,7 @@ import yaml
 from nearedge.release import description, profile, record
 from nearedge.runner import tables
 from nearedge.runner.fields import Effect, Field
+from serving_image import openapi
 
 ACCEPTED, REFUSED = Effect.ACCEPTED, Effect.REFUSED
 EMBEDDED = ("taskSpec", "pipelineSpec")
@@ -178,9 +179,15 @@ def schemas() -> Iterator[tuple[Path, str]]:
         yield ROOT / "docs" / "schemas" / f"{name}.json", json.dumps(schema, indent=2, sort_keys=True) + "\n"
 
 
+def serving() -> str:
+    """The model server's OpenAPI document."""
+    return json.dumps(json.loads(openapi.text()), indent=2) + "\n"
+
+
 def generated() -> dict[Path, str]:
     """Every generated file with its content."""
-    return {ROOT / "catalog.yaml": catalog(), **dict(readmes()), **dict(schemas())}
+    described = {ROOT / "docs" / "openapi" / "serving.json": serving()}
+    return {ROOT / "catalog.yaml": catalog(), **dict(readmes()), **dict(schemas()), **described}
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 MODEL_PATH = re.compile(
     r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<action>ready|infer|release|self-test))?"
 )
+SERVER_PATHS = frozenset({"/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/metrics", "/openapi.json"})
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 JSON_HEADERS = [(b"content-type", protocol_rest.JSON)]
 
@@ -142,11 +143,15 @@ class App:
     def server_answer(self, request: Request) -> Answer:
         """The answer to a path that is about no model."""
         path = request.path
-        if path not in ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/metrics"):
+        if path not in SERVER_PATHS:
             raise NotFoundError(f"no such path {quoted(path)}; start at /v2")
         allow(request, "GET")
         if path == "/metrics":
             return 200, [(b"content-type", CONTENT_TYPE)], self.telemetry.text(ready=self.dataplane.ready())
+        if path == "/openapi.json":
+            from serving_image import openapi  # few ask for it: its memory is taken when somebody does
+
+            return 200, JSON_HEADERS, openapi.text()
         if path == "/v2/health/live":
             return as_json({"live": True})
         if path == "/v2/health/ready":
