@@ -21,8 +21,13 @@ Answer = tuple[list[Array], float]
 QUICK_S = 0.0004
 """What takes less is quick: a thread that is woken and answers costs 100 to 200 us of CPU time."""
 
-QUICK_RUNS = 6
-"""So many quick runs one after the other are believed; a single slow one ends it."""
+SLOW_S = 50 * QUICK_S
+"""A single run that takes longer ends the trust in quick ones. Shorter ones are weighed (`Pool.learn`): on a busy
+machine even the quickest inference is interrupted now and then, and going back to threads for each of those is what
+made the slowest answers."""
+
+WEIGHT = 1 / 8
+"""What one run counts for in the mean of the latest ones."""
 
 
 class Slot(Protocol):
@@ -76,7 +81,7 @@ class Pool:
         self.limit = len(slots) + queue
         self.pending = 0
         self.slots = slots
-        self.quick_runs = 0
+        self.mean = 2 * QUICK_S  # of the latest runs' seconds; nothing is known yet, so not quick
         self.quick_bytes = 0
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.threads = [
@@ -94,8 +99,8 @@ class Pool:
         """
         if self.pending >= self.limit:
             raise UnavailableError(f"{self.pending} requests wait for this model already; try again later")
-        if self.quick_runs >= QUICK_RUNS and not self.pending and size(arrays) <= self.quick_bytes:
-            return self.run_here(arrays)
+        if (answer := self.at_once(arrays)) is not None:
+            return answer
         loop = asyncio.get_running_loop()
         job = Job(arrays, loop)
         self.pending += 1
@@ -108,8 +113,13 @@ class Pool:
             if not job.future.done() or job.future.cancelled():
                 job.expire()
 
-    def run_here(self, arrays: Sequence[Array]) -> Answer:
-        """The answer, computed on the event loop; while nothing is pending, no thread is at any slot."""
+    def at_once(self, arrays: Sequence[Array]) -> Answer | None:
+        """The answer, computed on the event loop; None where that might take long.
+
+        While nothing is pending, no thread is at any slot. Raises what the slot raises.
+        """
+        if self.mean >= QUICK_S or self.pending or size(arrays) > self.quick_bytes:
+            return None
         start = time.perf_counter()
         try:
             outputs = self.slots[0].run(arrays)
@@ -119,11 +129,14 @@ class Pool:
         return outputs, seconds
 
     def learn(self, arrays: Sequence[Array], seconds: float) -> None:
-        """Note how long inputs of that size took."""
-        if seconds > QUICK_S:
-            self.quick_runs = self.quick_bytes = 0
+        """Note how long inputs of that size took. About six quick runs are believed, about three slow ones end it."""
+        if seconds > SLOW_S:
+            self.mean = 2 * QUICK_S
         else:
-            self.quick_runs += 1
+            self.mean += WEIGHT * (min(seconds, 4 * QUICK_S) - self.mean)
+        if self.mean >= QUICK_S:
+            self.quick_bytes = 0
+        if seconds <= QUICK_S:
             self.quick_bytes = max(self.quick_bytes, size(arrays))
 
     def expire(self, job: Job, timeout: float) -> None:
