@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from nearedge.delivery import naming, sbom, upgrade
+from nearedge.delivery import naming, referrers, sbom, upgrade
 from nearedge.delivery.access import Access
 from nearedge.delivery.host_base import host_base
 from nearedge.delivery.host_image import TAG
 from nearedge.delivery.image import Base, Built, Choices, ModelFiles, build, open_base
+from nearedge.delivery.layout import Layout
 from nearedge.delivery.reference import Reference, parse
+from nearedge.delivery.repository import Repository
 from nearedge.delivery.store import open_store
 from nearedge.errors import GateError, InputError
 from nearedge.files import write_text
@@ -46,6 +48,7 @@ class Options:
     access: Access = field(default_factory=Access)
     cache: Path | None = None
     compression: Compression = "gzip"
+    attach: bool = True
     more: tuple[str, ...] = ()
     """Further tags, and annotations as KEY=VALUE."""
 
@@ -70,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--ca-bundle", type=optional_path, metavar="DIR", help="folder that holds ca-bundle.crt")
     options.add_argument("--dockerconfig", type=optional_path, metavar="DIR", help="folder that holds config.json")
     options.add_argument("--compression", choices=get_args(Compression), default="gzip", help="of the model's layers")
+    options.add_argument(
+        "--attach", type=boolean, default=True, help="false: do not attach SBOM and release record to the image"
+    )
     options.add_argument("more", nargs="*", metavar="TAG|KEY=VALUE", help="further tags and annotations, after --")
     add_results(
         options,
@@ -113,11 +119,26 @@ def run(workspace: Path, options: Options) -> ImageSection:
         uploaded_bytes=built.uploaded_bytes,
         upgrade_bytes=upgrade.pulled_bytes(built.manifest, record.read_previous(workspace)),
     )
-    bill = sbom.of_release(base, base_name, files, target, built.digest)
-    write_text(workspace / SBOM, sbom.encode(bill).decode())
+    bill = sbom.encode(sbom.of_release(base, base_name, files, target, built.digest))
+    write_text(workspace / SBOM, bill.decode())
     sections.write(workspace, section)
+    if options.attach:
+        attach(workspace, store, built, bill)
     tell(target, built, section)
     return section
+
+
+def attach(workspace: Path, store: Layout | Repository, built: Built, bill: bytes) -> None:
+    """Attach SBOM and release record to the image; what it has already stays, as evidence is gathered once."""
+    name = description.read(workspace / SOURCE / description.FILE_NAME).target.profile
+    whole = record.dump(record.assemble(workspace, profile.read(name, workspace / SOURCE).name)).encode()
+    attachments = (
+        referrers.Attachment(referrers.SBOM_TYPE, "sbom.cdx.json", bill),
+        referrers.Attachment(referrers.RECORD_TYPE, record.IDENTITY_FILE, whole),
+    )
+    sent = referrers.attach(store, built.manifest.descriptor, attachments)
+    if sent:
+        say(f"attached SBOM and release record, {megabytes(sent)}")
 
 
 def proven(workspace: Path) -> ModelFiles:
@@ -195,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             access,
             None,
             given.compression,
+            given.attach,
             tuple(given.more),
         )
         section = run(given.workspace, options)

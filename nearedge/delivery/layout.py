@@ -180,12 +180,16 @@ class Layout:
         temporary.replace(target)
         return blob.size
 
-    def publish(self, manifest: oci.Document, tag: str) -> int:
-        """Add the manifest and let `tag` name it; where it already does nothing is written."""
+    def publish(self, manifest: oci.Document, tag: str, artifact_type: str = "") -> int:
+        """Add the manifest and let `tag` name it; where it already does nothing is written.
+
+        `artifact_type` is put into the index, as it is for referrers.
+        """
         added = self.add_bytes(manifest.descriptor, manifest.content)
         with self.locked():
             index = self.index()
             entry = manifest.descriptor.to_json() | ({"annotations": {oci.REF_NAME: tag}} if tag else {})
+            entry |= {"artifactType": artifact_type} if artifact_type else {}
             others = [value for value in oci.listed(index, "manifests", self.where) if not replaced(value, entry, tag)]
             changed = index | {"manifests": [*others, entry]}
             if entry not in index["manifests"]:

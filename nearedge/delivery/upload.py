@@ -29,6 +29,7 @@ class Uploads:
         self.registry, self.name = registry, name
         self.path = f"/v2/{name}"
         self.scope = f"repository:{name}:pull,push"
+        self.subject = ""  # what the registry said of the last manifest: the digest that it lists it as a referrer of
 
     def persist(
         self, size: int, there: Callable[[], bool], attempt: Callable[[], int], far: Callable[[], int] = lambda: 0
@@ -90,6 +91,7 @@ class Uploads:
         if response.status_code not in (requests.codes.created, requests.codes.ok, requests.codes.accepted):
             raise self.registry.refused(response, f"{self.name}: the manifest of {which}")
         transport.finish(response)
+        self.subject = response.headers.get("OCI-Subject", "")
         told = response.headers.get("Docker-Content-Digest", "")
         if told and told != own.digest:  # its bytes changed on the way, and the next attempt puts that right
             said = f"took {which} as {oci.shown(told)}, not {own.digest}; push again"

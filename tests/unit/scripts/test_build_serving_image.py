@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nearedge.delivery import oci
+from nearedge.delivery import oci, referrers
 from nearedge.delivery.layout import Layout
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
@@ -264,3 +264,25 @@ def test_tags_annotations_and_compression_by_option(workspace, tmp_path):
 def test_a_tag_that_is_none(workspace, capsys):
     assert program.main([f"--workspace={workspace}", *options("--", "a/b")]) == 1
     assert "is no tag" in capsys.readouterr().err
+
+
+def test_sbom_and_record_are_attached_once(workspace, tmp_path):
+    assert program.main([f"--workspace={workspace}", *options()]) == 0
+    layout = Layout.open(workspace / "image")
+    subject = layout.resolve("1").descriptor
+    found = {entry["artifactType"]: layout.resolve(entry["digest"]) for entry in referrers.listed(layout, subject)}
+    bill, whole = (layout.read(found[kind].layers[0], 1 << 20) for kind in (referrers.SBOM_TYPE, referrers.RECORD_TYPE))
+    assert bill == (workspace / program.SBOM).read_bytes()
+    (tmp_path / "release.json").write_bytes(whole)
+    assert record.read(tmp_path / "release.json").evidence.image.digest == subject.digest
+    before = (layout.folder / "index.json").read_bytes()
+    seconds = sections.read(workspace, sections.ConversionSection).model_copy(update={"seconds": 99.0})
+    sections.write(workspace, seconds)
+    assert program.main([f"--workspace={workspace}", *options()]) == 0
+    assert (layout.folder / "index.json").read_bytes() == before
+
+
+def test_nothing_is_attached_where_that_is_not_wanted(workspace):
+    assert program.main([f"--workspace={workspace}", *options("--attach=false")]) == 0
+    layout = Layout.open(workspace / "image")
+    assert referrers.listed(layout, layout.resolve("1").descriptor) == []
