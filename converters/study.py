@@ -83,6 +83,11 @@ class Study:
         except GateError as error:
             return str(error)
         if control is None and precision == "int8-accuracy-aware":
+            if self.work.description.metric is not None:
+                return (
+                    f"int8-accuracy-aware cannot turn layers back by the metric {self.work.description.metric.name} "
+                    "here, and no output is of class scores"
+                )
             return "int8-accuracy-aware needs a metric in model.yaml, or an output of class scores"
         return ""
 

@@ -2,17 +2,24 @@
 
 from converters.measured import Measured
 from converters.workspace import Work
-from nearedge.release.sections import Framework, OptimizationSection, Timing
+from nearedge.release.sections import Format, Framework, OptimizationSection, SourceSection, Timing
 
 SPOKEN: dict[Framework, str] = {"pytorch": "PyTorch", "onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}
+OTHERS: dict[Format, str] = {"openvino-ir": "OpenVINO", "tflite": "TensorFlow Lite"}
+"""What runs a source that its framework's step image holds, but not the framework itself."""
+
+
+def source_runs_on(source: SourceSection) -> str:
+    """What the source is timed with, by its name."""
+    return OTHERS.get(source.format, SPOKEN[source.framework])
 
 
 def onnxruntime(work: Work) -> str:
     """Whether ONNX Runtime is among the timings, or why not."""
-    if work.source.framework == "onnx":
+    if work.source.format == "onnx":
         return "ONNX Runtime runs the source itself"
     return (
-        f"not timed: the source is {SPOKEN[work.source.framework]}'s, and an ONNX of it would be a conversion of its "
+        f"not timed: the source is {source_runs_on(work.source)}'s, and an ONNX of it would be a conversion of its "
         "own that nothing has proven"
     )
 
@@ -21,7 +28,7 @@ def timings(measured: dict[str, Measured], work: Work, optimization: Optimizatio
     """The section's entries in the order a person reads them; the deployed model's is the last."""
     source = measured["source"]
     steps = any(one.preprocessing is not None for one in work.description.inputs)
-    said = SPOKEN[work.source.framework] + (", preprocessing in numpy before it" if steps else "")
+    said = source_runs_on(work.source) + (", preprocessing in numpy before it" if steps else "")
     return [
         source.timing("source", said),
         measured["f32"].timing("f32", "OpenVINO, f32 weights and f32 execution", source),

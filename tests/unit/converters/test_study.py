@@ -224,6 +224,11 @@ def test_values_without_a_metric_hold_nothing(release, tmp_path, monkeypatch):
     assert not study.refusal("int8")
 
 
+def test_a_metric_that_layers_cannot_be_turned_back_by_is_named(release, tmp_path, monkeypatch):
+    monkeypatch.setattr(accuracy_control, "prepare", lambda *_: None)
+    assert "by the metric accuracy here" in study_of(release, tmp_path).refusal("int8-accuracy-aware")
+
+
 def test_errors_are_held_from_the_other_side(release, tmp_path, edit_yaml):
     edit_yaml(release, "name: accuracy, output: logits", "name: mae, output: logits")
     path = release / "source/data.npz"

@@ -3,7 +3,7 @@
 import pytest
 
 from converters import timing_entries
-from nearedge.release.sections import OptimizationSection, RuntimeConfiguration
+from nearedge.release.sections import OptimizationSection, RuntimeConfiguration, SourceSection
 
 
 @pytest.mark.parametrize("precision,said", [
@@ -22,3 +22,15 @@ def test_what_is_deployed_is_said_rightly(precision, said):
         size_bytes=1, candidates=[], reused=False,
     )  # fmt: skip
     assert timing_entries.executed(section) == said
+
+
+@pytest.mark.parametrize("form,framework,said", [
+    ("openvino-ir", "onnx", "OpenVINO"),
+    ("onnx", "onnx", "ONNX Runtime"),
+    ("tflite", "tensorflow", "TensorFlow Lite"),
+    ("keras", "tensorflow", "TensorFlow"),
+    ("pt2", "pytorch", "PyTorch"),
+])  # fmt: skip
+def test_the_source_is_said_to_run_on_what_it_runs_on(form, framework, said):
+    source = SourceSection.model_construct(format=form, framework=framework)
+    assert timing_entries.source_runs_on(source) == said
