@@ -16,7 +16,10 @@ HEAD_BYTES = 1 << 19
 """Largest head of a request that comes in pieces; well above one read of 256 KiB, which may hold a body as well."""
 
 HEAD_S = 30.0
-"""Longest time for a head that comes in pieces."""
+"""Longest time for a head that comes in pieces; less where a whole request has less."""
+
+TAKEN_BYTES = 1 << 16
+"""A client takes so much of an answer within the time of a request, or what is left of it."""
 
 OTHER_FILES = 100
 """Files that are open beside the connections of clients: listeners, models, OpenVINO's own, what a scrape reads."""
@@ -61,6 +64,14 @@ class Corked:
         if len(data) > JOINED_BYTES:
             self.flush()
 
+    def write_now(self, data: bytes) -> None:
+        """Send `data`, and before it what was kept."""
+        if self.pieces:
+            self.pieces.append(data)
+            self.flush()
+        else:
+            self.transport.write(data)
+
     def flush(self) -> None:
         """Send what was kept."""
         pieces, self.pieces = self.pieces, []
@@ -89,11 +100,15 @@ class Connection(HttpToolsProtocol):
     length = 0
     large: LargeBody | None = None
     unread = -1
+    write_timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *arguments: Any, limit: int = 1 << 30, **named: Any) -> None:  # uvicorn's own arguments
-        """At most `limit` connections are open at a time."""
+    def __init__(
+        self, *arguments: Any, limit: int = 1 << 30, patience: float = HEAD_S, **named: Any
+    ) -> None:  # uvicorn's own arguments
+        """At most `limit` connections are open at a time. `patience` is the time of a request in seconds."""
         super().__init__(*arguments, **named)
         self.limit = limit
+        self.patience = patience
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn's own
         """A client has connected; it has as long to say something as an idle connection is kept."""
@@ -138,7 +153,34 @@ class Connection(HttpToolsProtocol):
         if self.head_bytes > HEAD_BYTES:
             self.send_400_response("Request head too large.")
         elif self.head_timer is None:
-            self.head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+            self.head_timer = self.loop.call_later(min(HEAD_S, self.patience), self.transport.close)
+
+    def pause_writing(self) -> None:
+        """The client does not take what we send as fast as we do; it is timed, whatever else it has asked."""
+        super().pause_writing()
+        self.unread = self.transport.get_write_buffer_size()
+        self.write_timer = self.loop.call_later(self.patience, self.check_taken)
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        self.stop_write_timer()
+        super().resume_writing()
+
+    def check_taken(self) -> None:
+        """End the connection of a client that has taken next to nothing; look again later at another."""
+        waiting = self.transport.get_write_buffer_size()
+        if waiting > self.unread - TAKEN_BYTES:
+            self.transport.abort()
+        else:
+            self.unread = waiting
+            self.write_timer = self.loop.call_later(self.patience, self.check_taken)
+
+    def stop_write_timer(self) -> None:
+        """Nothing waits to be taken."""
+        self.unread = -1
+        if self.write_timer is not None:
+            self.write_timer.cancel()
+            self.write_timer = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -181,6 +223,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self.stop_timer()
+        self.stop_write_timer()
         super().connection_lost(exc)
 
     def stop_timer(self) -> None:

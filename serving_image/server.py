@@ -10,20 +10,27 @@ import time
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from serving_image.app import App
+from serving_image.at_once import AtOnce
 from serving_image.auth import Token
-from serving_image.connection import Connection, connection_limit
+from serving_image.connection import connection_limit
 from serving_image.dataplane import DataPlane
+from serving_image.direct import DirectConnection
 from serving_image.faults import ListenError, StartError, one_line
 from serving_image.grpc.server import GrpcServer
+from serving_image.handshake import Handshake, Handshakes
 from serving_image.logs import event
 from serving_image.settings import Settings
 
 KEEP_ALIVE_S = 75
 """Longer than the usual proxy keeps an idle connection, so that it is not we who close one it is about to use."""
+
+LAST_HANDSHAKES_S = 1.0
+"""How long handshakes that are under way at the end may take."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep Python's lock from one that waits. 5 ms, the default, would be added to an inference."""
@@ -35,10 +42,13 @@ class Server(uvicorn.Server):
     def __init__(self, dataplane: DataPlane) -> None:
         """The application is made here; loading is started by `run_on`. Raises StartError."""
         settings = dataplane.settings
+        limit = connection_limit(settings.max_connections)
+        app = App(dataplane, token(settings.token_file))
+        http = partial(DirectConnection, limit=limit, patience=settings.timeout, at_once=AtOnce(app))
         super().__init__(
             uvicorn.Config(
-                App(dataplane, token(settings.token_file)),
-                http=partial(Connection, limit=connection_limit(settings.max_connections)),  # type: ignore[arg-type]  # a class that is called
+                app,
+                http=http,  # type: ignore[arg-type]  # a class that is called
                 ssl_certfile=settings.tls_cert,
                 ssl_keyfile=settings.tls_key,
                 loop="asyncio",
@@ -62,9 +72,22 @@ class Server(uvicorn.Server):
             ) from None
         self.dataplane = dataplane
         self.drain_until: float | None = None
-        self.grpc = GrpcServer(
-            dataplane, token(settings.token_file), connection_limit(settings.max_connections), tls(settings)
-        )
+        self.handshakes: Handshakes | None = None
+        if self.config.ssl is not None:
+            self.shake_hands(self.config.ssl, limit)
+        self.grpc = GrpcServer(dataplane, token(settings.token_file), limit, tls(settings))
+
+    def shake_hands(self, context: ssl.SSLContext, limit: int) -> None:
+        """Have handshakes made by us and not by asyncio."""
+        connections, make = self.server_state.connections, self.config.http_protocol_class
+        shaking = Handshakes(context, limit, lambda: len(connections), self.dataplane.settings.timeout)
+
+        def begin(**named: Any) -> asyncio.Protocol:  # uvicorn's own arguments
+            return Handshake(shaking, partial(make, **named))
+
+        self.handshakes = shaking
+        self.config.ssl = None
+        self.config.http_protocol_class = begin  # type: ignore[assignment]  # a class that is called
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """A signal has arrived; the second one ends the drain period, the third what is in flight."""
@@ -85,6 +108,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was begun, by either protocol."""
         longest = self.dataplane.settings.timeout + 1
+        if self.handshakes is not None:  # whoever connected in time is a connection to be finished
+            for server in self.servers:
+                server.close()
+            await self.handshakes.finish(LAST_HANDSHAKES_S)
         await asyncio.gather(super().shutdown(sockets), self.grpc.stop(longest, lambda: self.force_exit))
 
     async def run_on(self, listener: socket.socket, grpc_listener: socket.socket | None = None) -> None:

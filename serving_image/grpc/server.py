@@ -11,6 +11,7 @@ from serving_image.dataplane import DataPlane
 from serving_image.grpc.connection import Connection
 from serving_image.grpc.service import Calls
 from serving_image.grpc.stream import Held
+from serving_image.handshake import Handshake, Handshakes
 
 SWEEP_S = 1.0
 """How often connections are looked at for what takes too long."""
@@ -27,19 +28,25 @@ class GrpcServer:
         self.held = Held(dataplane.settings.max_body)
         self.timeout = dataplane.settings.timeout
         self.most = connections
-        self.tls = tls
         self.connections: set[Connection] = set()
+        self.handshakes: Handshakes | None = None
+        if tls is not None:
+            self.handshakes = Handshakes(tls, connections, lambda: len(self.connections), self.timeout)
         self.server: asyncio.Server | None = None
         self.sweeping: asyncio.Task[None] | None = None
 
     async def start(self, listener: socket.socket) -> None:
         """Take clients."""
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self.connection, sock=listener, ssl=self.tls, backlog=2048)
+        self.server = await loop.create_server(self.client, sock=listener, backlog=2048)
         self.sweeping = loop.create_task(self.sweep())
 
+    def client(self) -> asyncio.Protocol:
+        """What speaks first with a new client."""
+        return self.connection() if self.handshakes is None else Handshake(self.handshakes, self.connection)
+
     def connection(self) -> asyncio.Protocol:
-        """What speaks with a new client."""
+        """What speaks with it then."""
         if len(self.connections) >= self.most:
             return Full()
         made = Connection(self.calls, self.held, self.timeout, self.connections.discard)
@@ -62,6 +69,8 @@ class GrpcServer:
         if self.server is None:
             return
         self.server.close()
+        if self.handshakes is not None:
+            await self.handshakes.finish(DEAF_S)
         for connection in list(self.connections):
             self.calls.end_long(connection.streams)
             connection.shut()
