@@ -121,7 +121,7 @@ class DataPlane:
         """
         entry = self.repository.entry(name, version)
         loaded = self.loaded(entry)
-        if entry.testing or entry.self_test is None:
+        if entry.testing or entry.state == "loading":
             raise UnavailableError(f"{entry.title}: its self-test runs already")
         entry.testing = True
         try:

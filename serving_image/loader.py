@@ -143,6 +143,8 @@ def fail(entry: Entry, kind: str, reason: str, telemetry: Telemetry) -> None:
     clear_failed((entry.name, entry.version), telemetry)
     telemetry.failed.set(1, entry.name, entry.version, kind)
     event(logging.ERROR, f"not ready: {reason}", model=entry.name, version=entry.version, reason=kind)
+    if entry.loaded is not None:  # what fails once it is loaded is its self-test, also one whose samples cannot be read
+        telemetry.self_test.set(0, entry.name, entry.version)
 
 
 def clear_failed(labels: tuple[str, str], telemetry: Telemetry) -> None:

@@ -14,7 +14,7 @@ from serving_image.telemetry import Telemetry
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/serving.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-ELSEWHERE = ("nearedge serve", "openssl", "grpcurl")
+ELSEWHERE = (".venv/bin/nearedge serve", "openssl", "grpcurl")
 """What the examples begin with that need a release, a certificate (test_guards.py) or a program that is not ours."""
 
 

@@ -102,7 +102,23 @@ def test_a_model_at_fault_says_why_everywhere(damaged, name: str, kind: str, mes
     text = damaged.get("/metrics").text
     assert f'nearedge_model_failed{{model="{name}",version="1",reason="{kind}"}} 1' in text
     assert f'nearedge_model_ready{{model="{name}",version="1"}} 0' in text
-    assert (f'nearedge_self_test_passed{{model="{name}",version="1"}} 0' in text) == (kind == "self-test")
+    tested = kind == "self-test" or name.startswith("golden-")
+    assert (f'nearedge_self_test_passed{{model="{name}",version="1"}} 0' in text) == tested
+    answer = damaged.get(f"/v2/models/{name}/self-test")
+    assert answer.status_code == 503 and message.removeprefix("failed its self-test: ") in answer.text
+
+
+def test_samples_that_are_lost_later_fail_the_self_test_then(tmp_path: Path, released, start) -> None:
+    shutil.copytree(released.models / "digits", tmp_path / "models/digits")
+    server, metric = start(tmp_path / "models").wait_ready(), 'nearedge_self_test_passed{model="digits",version="1"}'
+    samples, kept = tmp_path / "models/digits/1/golden.npz", tmp_path / "kept"
+    samples.rename(kept)
+    answer = server.get("/v2/models/digits/self-test")
+    assert answer.status_code == 503 and "golden.npz cannot be read" in answer.json()["error"]
+    assert f"{metric} 0" in server.get("/metrics").text and server.get("/v2/health/ready").status_code == 503
+    kept.rename(samples)
+    assert server.get("/v2/models/digits/self-test").json()["passed"] is True
+    assert f"{metric} 1" in server.get("/metrics").text and server.get("/v2/health/ready").status_code == 200
 
 
 def test_one_model_at_fault_leaves_the_others_and_the_process(damaged) -> None:
