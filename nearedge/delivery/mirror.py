@@ -6,8 +6,10 @@ anything. An index is carried with all it names, since its digest holds for all 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from nearedge.delivery import closure, oci
+from nearedge.delivery import closure, oci, referrers
 from nearedge.delivery import digest as digests
 from nearedge.delivery.reference import HOST, NAME, TAG, Reference, names_registry, parse
 from nearedge.delivery.repository import Repository
@@ -68,6 +70,7 @@ class Mirror:
         moved = sum(self.blob(blob) for blob in found.blobs)
         for document in found.documents:
             moved += self.publish(document, tag if document.descriptor.digest == found.digest else "")
+        moved += sum(self.referring(document.descriptor) for document in found.documents)
         return Mirrored(found.digest, moved, found.size)
 
     def document(self, which: str) -> tuple[bytes, str] | None:
@@ -87,6 +90,22 @@ class Mirror:
         self.patience.persist(lambda: self.target.adopt(blob, self.spool))
         self.spool.drop(blob)
         return self.spool.arrived - before
+
+    def referring(self, subject: oci.Descriptor) -> int:
+        """Carry what refers to the subject (its SBOM, its release record) and have the target list it; the bytes."""
+        moved = 0
+        for entry in self.patience.persist(lambda: referrers.listed(self.source, subject)):
+            which = digests.require(entry.get("digest"), f"{self.source.where}: a referrer")
+            found = self.patience.persist(partial(closure.of, self.document, which, self.source.where))
+            moved += sum(self.blob(blob) for blob in found.blobs)
+            moved += sum(self.publish(document, "") for document in found.documents)
+            self.patience.persist(partial(self.list_referrer, subject, entry))
+        return moved
+
+    def list_referrer(self, subject: oci.Descriptor, entry: dict[str, Any]) -> None:
+        """A registry with the API lists a referrer by itself; for one without, the fallback tag does."""
+        if not any(one.get("digest") == entry["digest"] for one in referrers.listed(self.target, subject)):
+            referrers.add_to_fallback(self.target, subject, entry)
 
     def publish(self, document: closure.Named, tag: str) -> int:
         """Put a manifest by its digest, then under its tag; its bytes where the target did not have it."""

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from nearedge.delivery import closure, digest, mirror, oci, patience, reference
+from nearedge.delivery import closure, digest, mirror, oci, patience, reference, referrers
 from nearedge.delivery.access import Access
 from nearedge.delivery.bandwidth import Bandwidth
 from nearedge.delivery.layout import Layout
@@ -120,8 +120,22 @@ def test_a_second_run_asks_the_source_for_no_blob_and_says_so(source, plain_regi
     for _ in range(2):
         run(source, plain_registry, tmp_path, f"second/run@{made.digest}=second/run:site")
     assert "moved 0 bytes" in capsys.readouterr().err
-    asked = [request.path for request in source.server.requests if request.path != "/v2/"]
-    assert len(asked) == len(set(asked)) == 3
+    asked = [request.path for request in source.server.requests if "/blobs/" in request.path]
+    assert len(asked) == len(set(asked)) == 2
+
+
+def test_what_refers_to_an_image_goes_along(source, plain_registry, tmp_path):
+    made = source.image("1", content(40, 1000))
+    bill = source.image("bill", b'{"bomFormat": "CycloneDX"}')
+    entry = bill.to_json() | {"artifactType": "application/vnd.cyclonedx+json"}
+    fallback = made.digest.replace(":", "-")
+    source.add(fallback, {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]})
+    for moved in (True, False):
+        ((_, done),) = run(source, f"{plain_registry}/referrers", tmp_path, "a/b:1")
+        assert (done.moved > 0) is moved
+    target = Repository(Registry(plain_registry, Access()), "referrers/a/b")
+    assert referrers.listed(target, made) == [entry]
+    assert target.resolve(bill.digest).layers[0].size == 26
 
 
 @pytest.mark.parametrize("seed", range(6))
