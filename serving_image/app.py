@@ -1,9 +1,10 @@
 """The REST front end: which path means what, and how faults become answers. It only translates to the data plane."""
 
 import logging
-import os
+import random
 import re
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from serving_image import compression, protocol_rest
@@ -33,14 +34,14 @@ class Request:
 
     __slots__ = ("headers", "id", "infers", "method", "model", "path", "protocol", "start", "version")
 
-    def __init__(self, scope: Message) -> None:
-        """`scope` is ASGI's."""
+    def __init__(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Names of headers are in small letters, as ASGI has them."""
         self.start = time.perf_counter()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers: Headers = dict(scope["headers"])
+        self.method = method
+        self.path = path
+        self.headers: Headers = dict(headers)
         given = self.headers.get(b"x-request-id", b"")
-        self.id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex().encode()
+        self.id = given if given and REQUEST_ID.fullmatch(given) else b"%016x" % random.getrandbits(64)
         self.protocol = "rest-binary" if HEADER_BYTES in self.headers else "rest"
         self.infers = False
         self.model = ""
@@ -63,23 +64,36 @@ class App:
         """Answer one request. Never raises: what is not foreseen becomes 500 and a line in the log."""
         if scope["type"] != "http":
             return
-        request = Request(scope)
+        request = Request(scope["method"], scope["path"], scope["headers"])
         try:
             answer = await self.answer(request, receive)
-        except RequestError as fault:
-            answer = fault.status, [*JSON_HEADERS, *fault.headers()], dumped({"error": str(fault)})
         except DisconnectedError:
             return
-        except Exception:  # the one place for what nobody foresaw; the log says where it came from
-            logging.getLogger("serving_image").exception("internal error", extra={"fields": self.fields(request)})
-            answer = 500, JSON_HEADERS, dumped({"error": "internal error; the server's log says more"})
+        except Exception as error:  # the one place for what nobody foresaw, beside `at_once`
+            answer = self.refusal(request, error)
         await self.respond(request, answer, send)
 
+    def refusal(self, request: Request, error: Exception) -> Answer:
+        """The answer that tells the client of a fault; of one that is ours the log says where it came from."""
+        if isinstance(error, RequestError):
+            return error.status, [*JSON_HEADERS, *error.headers()], dumped({"error": str(error)})
+        logging.getLogger("serving_image").error(
+            "internal error", exc_info=error, extra={"fields": self.fields(request)}
+        )
+        return 500, JSON_HEADERS, dumped({"error": "internal error; the server's log says more"})
+
     async def respond(self, request: Request, answer: Answer, send: Send) -> None:
-        """Send the answer, count it and log it. While we drain, connections are closed behind their answer."""
+        """Send the answer."""
         status, headers, body = answer
         if 0 < self.settings.gzip_min <= len(body):
             headers, body = await self.compressed(request, headers, body)
+        headers = self.finished(request, (status, headers, body))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def finished(self, request: Request, answer: Answer) -> list[tuple[bytes, bytes]]:
+        """All headers of an answer, which is counted and logged. While we drain, connections are closed behind it."""
+        status, headers, body = answer
         headers = [*headers, (b"content-length", str(len(body)).encode()), (b"x-request-id", request.id)]
         if self.dataplane.draining:
             headers.append((b"connection", b"close"))
@@ -89,8 +103,7 @@ class App:
         if self.sampled(fault=status >= 400):
             level = logging.INFO if status < 500 else logging.WARNING
             event(level, "request", status=status, **self.fields(request))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return headers
 
     async def compressed(
         self, request: Request, headers: list[tuple[bytes, bytes]], body: bytes

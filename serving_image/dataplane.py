@@ -2,7 +2,7 @@
 
 import logging
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving_image import __version__, loader, process, self_test
 from serving_image.faults import (
@@ -17,6 +17,7 @@ from serving_image.faults import (
 from serving_image.logs import event
 from serving_image.messages import InferenceRequest, InferenceResponse
 from serving_image.model import Model
+from serving_image.pool import Answer
 from serving_image.protocol_json import FLOATS
 from serving_image.repository import Entry, Loaded, Repository
 from serving_image.settings import Settings
@@ -25,6 +26,15 @@ from serving_image.tensors import Array, Spec, Tensor, check_finite, quoted
 
 EXTENSIONS = ["binary_tensor_data"]
 PLATFORM = "openvino"
+
+
+class Call(NamedTuple):
+    """One inference that can be computed: `arrays` in the model's order, `wanted` the places of its outputs."""
+
+    entry: Entry
+    loaded: Loaded
+    arrays: list[Array]
+    wanted: list[int]
 
 
 class DataPlane:
@@ -145,32 +155,53 @@ class DataPlane:
 
         Raises NotFoundError, BadRequestError, UnavailableError, TimedOutError.
         """
-        entry = self.repository.entry(request.model, request.version)
-        if entry.state != "ready":
-            raise UnavailableError(f"{entry.title}: {entry.reason}", retry_after=2)
-        loaded = self.loaded(entry)
-        model = loaded.model
-        arrays = matched(model, request.tensors, refuse_nan=self.settings.refuse_nan)
-        wanted = chosen(model, request.outputs)
-        labels = (entry.name, entry.version)
-        self.telemetry.in_flight.add(1, *labels)
+        call = self.prepared(request)
+        entry, loaded = call.entry, call.loaded
+        self.telemetry.in_flight.add(1, entry.name, entry.version)
         try:
             start = time.perf_counter()
-            outputs, seconds = await loaded.run(arrays, self.settings.timeout if timeout is None else timeout)
-            waited = time.perf_counter() - start - seconds
+            answer = await loaded.run(call.arrays, self.settings.timeout if timeout is None else timeout)
+            waited = time.perf_counter() - start - answer[1]
         except TimedOutError:
             raise TimedOutError(f"no answer within {self.settings.timeout:g} s") from None
         except RequestError:
             raise
         except RuntimeError as error:
-            raise refused(model, error) from error
+            raise refused(loaded.model, error) from error
         finally:
-            self.telemetry.in_flight.add(-1, *labels)
+            self.telemetry.in_flight.add(-1, entry.name, entry.version)
+        return self.answered(request, call, answer, waited)
+
+    def infer_at_once(self, request: InferenceRequest) -> InferenceResponse | None:
+        """One inference without waiting for anything; None where that is not possible. Raises as `infer` does."""
+        call = self.prepared(request)
+        if call.loaded.batcher is not None:
+            return None
+        try:
+            answer = call.loaded.pool.at_once(call.arrays)
+        except RuntimeError as error:
+            raise refused(call.loaded.model, error) from error
+        return None if answer is None else self.answered(request, call, answer, 0.0)
+
+    def prepared(self, request: InferenceRequest) -> Call:
+        """What is to be computed. Raises NotFoundError, BadRequestError, UnavailableError."""
+        entry = self.repository.entry(request.model, request.version)
+        if entry.state != "ready":
+            raise UnavailableError(f"{entry.title}: {entry.reason}", retry_after=2)
+        loaded = self.loaded(entry)
+        arrays = matched(loaded.model, request.tensors, refuse_nan=self.settings.refuse_nan)
+        return Call(entry, loaded, arrays, chosen(loaded.model, request.outputs))
+
+    def answered(self, request: InferenceRequest, call: Call, answer: Answer, waited: float) -> InferenceResponse:
+        """The response, counted; `waited` seconds for its turn."""
+        outputs, seconds = answer
+        entry, arrays, specs = call.entry, call.arrays, call.loaded.model.outputs
+        labels = (entry.name, entry.version)
         self.telemetry.compute_seconds.observe(seconds, *labels)
         self.telemetry.queue_seconds.observe(max(0.0, waited), *labels)
-        if loaded.batcher is None:
+        if call.loaded.batcher is None:
             self.telemetry.batch_rows.observe(arrays[0].shape[0] if arrays and arrays[0].ndim else 1, *labels)
-        tensors = [Tensor(model.outputs[at].name, model.outputs[at].datatype, outputs[at]) for at in wanted]
+        tensors = [Tensor(specs[at].name, specs[at].datatype, outputs[at]) for at in call.wanted]
         return InferenceResponse(entry.name, entry.version, request.id, tensors)
 
     def close(self) -> bool:

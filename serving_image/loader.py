@@ -47,7 +47,8 @@ async def load_entry(
         seconds = time.perf_counter() - start
         telemetry.load_seconds.set(seconds, entry.name, entry.version)
         describe(entry, model, seconds, telemetry)
-        entry.loaded = Loaded(model, Pool(model.slots, settings.queue))
+        entry.loaded = Loaded(model, Pool(model.slots, settings.queue, clock(model)))
+        telemetry.in_flight.add(0, entry.name, entry.version)  # shown from the start
         judge(entry, await self_test.run(model, entry.folder, entry.loaded.pool), telemetry)
         await begin_batching(entry, entry.loaded, telemetry)
     except LoadError as fault:
@@ -81,6 +82,11 @@ async def begin_batching(entry: Entry, loaded: Loaded, telemetry: Telemetry) -> 
 
     telemetry.max_batch.set(rows, *labels)
     loaded.batcher = batching.Batcher(loaded.pool, rows, runtime.max_wait_ms / 1000, observe)
+
+
+def clock(model: Model) -> Callable[[], float]:
+    """What the pool measures inferences with: with one stream OpenVINO computes on the thread that asks."""
+    return time.thread_time if model.execution.streams == 1 else time.perf_counter
 
 
 def describe(entry: Entry, model: Model, seconds: float, telemetry: Telemetry) -> None:
@@ -142,9 +148,9 @@ def fail(entry: Entry, kind: str, reason: str, telemetry: Telemetry) -> None:
     telemetry.ready.set(0, entry.name, entry.version)
     clear_failed((entry.name, entry.version), telemetry)
     telemetry.failed.set(1, entry.name, entry.version, kind)
-    event(logging.ERROR, f"not ready: {reason}", model=entry.name, version=entry.version, reason=kind)
     if entry.loaded is not None:  # what fails once it is loaded is its self-test, also one whose samples cannot be read
         telemetry.self_test.set(0, entry.name, entry.version)
+    event(logging.ERROR, f"not ready: {reason}", model=entry.name, version=entry.version, reason=kind)
 
 
 def clear_failed(labels: tuple[str, str], telemetry: Telemetry) -> None:

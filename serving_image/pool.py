@@ -8,7 +8,7 @@ to be woken is computed on the event loop.
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -23,8 +23,8 @@ QUICK_S = 0.0004
 
 SLOW_S = 50 * QUICK_S
 """A single run that takes longer ends the trust in quick ones. Shorter ones are weighed (`Pool.learn`): on a busy
-machine even the quickest inference is interrupted now and then, and going back to threads for each of those is what
-made the slowest answers."""
+machine even the quickest inference is interrupted now and then, and threads for those behind it made the slowest
+answers of all."""
 
 WEIGHT = 1 / 8
 """What one run counts for in the mean of the latest ones."""
@@ -43,7 +43,7 @@ class Slot(Protocol):
 class Job:
     """One inference that was asked for."""
 
-    __slots__ = ("arrays", "expired", "future", "lock", "loop", "slot")
+    __slots__ = ("arrays", "cost", "expired", "future", "lock", "loop", "slot")
 
     def __init__(self, arrays: Sequence[Array], loop: asyncio.AbstractEventLoop) -> None:
         """`loop` is where the answer is awaited."""
@@ -53,6 +53,7 @@ class Job:
         self.lock = threading.Lock()
         self.slot: Slot | None = None
         self.expired = False
+        self.cost = 0.0
 
     def begin(self, slot: Slot) -> bool:
         """Whether it is still wanted; it then runs on `slot`."""
@@ -76,8 +77,13 @@ class Job:
 class Pool:
     """Slots, and the jobs that wait for one."""
 
-    def __init__(self, slots: Sequence[Slot], queue: int) -> None:
-        """At most `queue` jobs wait beside those that run."""
+    def __init__(self, slots: Sequence[Slot], queue: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        """At most `queue` jobs wait beside those that run.
+
+        `clock` says how long a run takes a slot, in seconds. `time.thread_time` is right for slots that compute on
+        the thread that asks, and better there: it leaves out what the thread waited for a core or for Python's lock.
+        """
+        self.clock = clock
         self.limit = len(slots) + queue
         self.pending = 0
         self.slots = slots
@@ -118,15 +124,19 @@ class Pool:
 
         While nothing is pending, no thread is at any slot. Raises what the slot raises.
         """
-        if self.mean >= QUICK_S or self.pending or size(arrays) > self.quick_bytes:
+        if not self.is_quick() or size(arrays) > self.quick_bytes:
             return None
-        start = time.perf_counter()
+        start, began = time.perf_counter(), self.clock()
         try:
             outputs = self.slots[0].run(arrays)
         finally:
             seconds = time.perf_counter() - start
-            self.learn(arrays, seconds)
+            self.learn(arrays, self.clock() - began)
         return outputs, seconds
+
+    def is_quick(self) -> bool:
+        """Whether inferences of proven sizes are computed on the event loop now."""
+        return self.mean < QUICK_S and not self.pending
 
     def learn(self, arrays: Sequence[Array], seconds: float) -> None:
         """Note how long inputs of that size took. About six quick runs are believed, about three slow ones end it."""
@@ -150,9 +160,10 @@ class Pool:
         while (job := self.jobs.get()) is not None:
             outcome: Answer | Exception | None = None
             if job.begin(slot):
-                start = time.perf_counter()
+                start, began = time.perf_counter(), self.clock()
                 try:
                     outcome = (slot.run(job.arrays), time.perf_counter() - start)
+                    job.cost = self.clock() - began
                 except Exception as error:  # handed to whoever awaits the job
                     outcome = error
                 job.end()
@@ -165,7 +176,7 @@ class Pool:
         """Hand the outcome over. Runs on the event loop."""
         self.pending -= 1
         if outcome is not None and not isinstance(outcome, Exception):
-            self.learn(job.arrays, outcome[1])
+            self.learn(job.arrays, job.cost)
         if job.future.done() or outcome is None:
             return
         if isinstance(outcome, Exception):

@@ -26,6 +26,10 @@ class Loaded:
     pool: Pool
     batcher: Batcher | None = None
 
+    def is_quick(self) -> bool:
+        """Whether small requests are likely to be answered without waiting."""
+        return self.batcher is None and self.pool.is_quick()
+
     async def run(self, arrays: Sequence[Array], timeout: float) -> Answer:
         """The answer of one request, batched where the record asks for it. Raises what the pool raises."""
         return await (self.batcher or self.pool).run(arrays, timeout)
@@ -102,14 +106,14 @@ class Repository:
 
     def entry(self, name: str, version: str | None = None) -> Entry:
         """A version of a model; where none is named the latest that could be loaded. Raises NotFoundError."""
-        versions = self.versions(name)
-        entries = self.models[name]
-        if version is None and versions:
-            loaded = (at for at in reversed(versions) if entries[at].loaded is not None)
-            version = next(loaded, versions[-1])
-        found = entries.get(version or "")
+        entries = self.models.get(name)
+        if version is None and entries:
+            for entry in reversed(entries.values()):
+                if entry.loaded is not None:
+                    return entry
+            return next(reversed(entries.values()))
+        found = None if entries is None else entries.get(version or "")
         if found is None:
-            raise NotFoundError(
-                f"no version {quoted(version or '')} of model {quoted(name)}; there are {', '.join(versions) or 'none'}"
-            )
+            versions = ", ".join(self.versions(name)) or "none"
+            raise NotFoundError(f"no version {quoted(version or '')} of model {quoted(name)}; there are {versions}")
         return found
