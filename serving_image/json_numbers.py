@@ -20,6 +20,9 @@ BRACKET = ord("[")
 MAX_ROWS = 8192
 """Innermost lists that are looked at one by one; data with more of them are left to the ordinary parser."""
 
+MAX_KEYS = 64
+"""Keys of an object that are looked at here: simdjson finds each by going through all before it."""
+
 BUFFERS = {"f": ("d", np.dtype("<f8")), "i": ("i", np.dtype("<i8")), "u": ("u", np.dtype("<u8"))}
 """simdjson's name and ours of what numbers are read as, by the kind of the datatype's dtype."""
 
@@ -111,11 +114,11 @@ class Lists:
 
 
 def members(value: Any) -> dict[str, Any]:
-    """Keys and values of an object, lists and objects among them still simdjson's. Raises UnusualError for a key twice.
+    """Keys and values of an object, lists and objects among them still simdjson's.
 
-    Of two, simdjson would give the first and orjson the last.
+    Raises UnusualError for too many keys, and for one twice: of two, simdjson gives the first and orjson the last.
     """
     keys = list(value.keys())
-    if len(set(keys)) != len(keys):
+    if len(keys) > MAX_KEYS or len(set(keys)) != len(keys):
         raise UnusualError
     return {key: value[key] for key in keys}
