@@ -77,12 +77,24 @@ def credentials(folder: Path | None, registry: str, repository: str) -> Credenti
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         entries = document.get("auths", {})
+        refuse_helpers(document, registry, path)
         found = {host(key): value for key, value in entries.items() if isinstance(value, dict)}
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: is no docker config.json; write it with `podman login` or `docker login`") from error
     wanted = f"{registry}/{repository}"
     names = [name for name in found if wanted == name or wanted.startswith(name + "/")]
     return decoded(found[max(names, key=len)], path) if names else Credentials()
+
+
+def refuse_helpers(document: dict[str, Any], registry: str, path: Path) -> None:
+    """Raise InputError where the login for `registry` is kept by a credential helper, a program that we do not run."""
+    helpers, entries = document.get("credHelpers") or {}, document.get("auths") or {}
+    emptied = [key for key, value in entries.items() if value == {} and host(key).split("/")[0] == registry]
+    if any(host(key) == registry for key in helpers) or (document.get("credsStore") and emptied):
+        raise InputError(
+            f"{path}: leaves the login for {registry} to a credential helper, which nearedge does not run; give a "
+            "config.json that holds it (`podman login --authfile`)"
+        )
 
 
 def host(key: str) -> str:

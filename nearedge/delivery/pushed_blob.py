@@ -1,9 +1,10 @@
-"""One blob on its way to a registry: mounted, sent in one PUT, or in chunks that go on where the registry stands.
+"""One blob on its way to a registry: mounted, or sent so that what was cut goes on where the registry stands.
 
 Source: OCI distribution specification 1.1, "Pushing a blob in chunks": POST opens an upload, PATCH with Content-Range
-adds to it, GET tells how far it is (Range), PUT with the digest closes it. Chunks do not depend on what was cut: what a
-registry kept of a broken PATCH is asked for and not sent again. The distribution registry up to 2.8 forgets an upload
-whose PATCH broke off; there the blob begins anew.
+adds to it, GET tells how far it is (Range), PUT with the digest closes it. The first PATCH has the whole blob, since
+registries write each one to disk, which costs more than sending it over a good link. Once it was cut, what the registry
+kept of it is not sent again, and the rest goes in chunks. The distribution registry up to 2.8 forgets an upload whose
+PATCH broke off; there the blob begins anew, in chunks. A registry that takes no PATCH gets one PUT.
 """
 
 import re
@@ -108,6 +109,7 @@ class PushedBlob:
         self.body = shown(blob, body)
         self.window = Window(self.body, CHUNK_BYTES)
         self.location, self.offset = "", 0
+        self.in_chunks = False
         self.what = f"{sender.name}: the upload of {blob.digest[:19]}"
 
     def attempt(self) -> int:
@@ -158,12 +160,10 @@ class PushedBlob:
     def patched(self) -> bool:
         """Send what is missing in chunks; False where the registry takes none."""
         while self.offset < self.blob.size:
-            piece = self.window.at(self.offset)
-            end = self.offset + len(piece)
-            if not piece or end > self.blob.size:
-                raise OutsideError(f"{self.what}: its source has not the {self.blob.size} bytes it should have")
+            body, size = self.next_part()
+            end = self.offset + size
             headers = {**OCTETS, "Content-Range": f"{self.offset}-{end - 1}"}
-            response = self.sender.send("PATCH", self.location, self.sender.scope, headers, once(piece), len(piece))
+            response = self.sender.send("PATCH", self.location, self.sender.scope, headers, body, size)
             if self.offset == 0 and response.status_code in NO_CHUNKS:
                 transport.finish(response)
                 self.sender.registry.takes_chunks = False
@@ -176,6 +176,16 @@ class PushedBlob:
                 self.location = ""
                 raise PassingError(OutsideError(f"{self.what}: the registry miscounts what it was sent; push again"))
         return True
+
+    def next_part(self) -> tuple[Body, int]:
+        """What the next PATCH sends: the whole blob the first time, a chunk from `offset` on after that."""
+        if not self.in_chunks:
+            self.in_chunks = True
+            return self.body, self.blob.size
+        piece = self.window.at(self.offset)
+        if not piece or self.offset + len(piece) > self.blob.size:
+            raise OutsideError(f"{self.what}: its source has not the {self.blob.size} bytes it should have")
+        return once(piece), len(piece)
 
     def close(self, body: Body | None) -> None:
         """Say the digest, with the whole blob where `body` is given; the registry holds it against what it has."""

@@ -44,8 +44,15 @@ class Sized:
         self.pieces, self.size = pieces, size
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces, once."""
-        return self.pieces
+        """The pieces, once. Raises OutsideError where they are not `size` bytes: the other end would wait for ever."""
+        left = self.size
+        for piece in self.pieces:
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+        if left:
+            raise OutsideError(f"what is sent has not the {self.size} bytes it should have; let nothing change it")
 
     def __len__(self) -> int:
         """The size, which `requests` makes the Content-Length of."""
@@ -75,7 +82,7 @@ class Registry:
     def speaks_plain_http(self) -> bool:
         """Whether the registry's API answers on plain http; a TLS server says 400 to that or hangs up."""
         try:
-            once = transport.new_session(self.host, None, retries=0)
+            once = transport.new_session(self.host, None, retries=0, tls=False)
             with once, once.get(f"http://{self.host}/v2/", allow_redirects=False, stream=True) as response:
                 return response.status_code in (200, 401)
         except requests.RequestException:

@@ -39,8 +39,8 @@ class NoNetrc(requests.auth.AuthBase):
 class Adapter(HTTPAdapter):
     """Adds a default time-out and the trusted CAs to every call."""
 
-    def __init__(self, trust: ssl.SSLContext, retries: Retry) -> None:
-        """`trust` is handed to every pool of connections, through proxies as well."""
+    def __init__(self, trust: ssl.SSLContext | None, retries: Retry) -> None:
+        """`trust` (None: only plain http is spoken) is handed to every pool of connections, through proxies as well."""
         self.trust = trust
         super().__init__(max_retries=retries)
 
@@ -68,11 +68,11 @@ class Adapter(HTTPAdapter):
         return super().send(request, stream, limits, verify, cert, proxies)  # type: ignore[arg-type]
 
 
-def new_session(host: str, ca_bundle: Path | None, retries: int | None = None) -> requests.Session:
+def new_session(host: str, ca_bundle: Path | None, retries: int | None = None, *, tls: bool = True) -> requests.Session:
     """A session to talk to `host` with. GET and HEAD are tried again after passing faults; Retry-After is obeyed.
 
-    Loopback hosts are never asked through a proxy, and a refusal of theirs is believed sooner. Raises InputError
-    where the CA bundle cannot be read.
+    Loopback hosts are never asked through a proxy, and a refusal of theirs is believed sooner. Without `tls`, for
+    plain http only, no certificates are loaded. Raises InputError where the CA bundle cannot be read.
     """
     times = retries if retries is not None else 2 if is_loopback(host) else 5
     retry = Retry(
@@ -80,7 +80,7 @@ def new_session(host: str, ca_bundle: Path | None, retries: int | None = None) -
         allowed_methods=("GET", "HEAD"), raise_on_status=False, respect_retry_after_header=True,
     )  # fmt: skip
     session = requests.Session()
-    adapter = Adapter(trusted(ca_bundle), retry)
+    adapter = Adapter(trusted(ca_bundle) if tls else None, retry)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.auth = NoNetrc()

@@ -108,3 +108,23 @@ def test_answers_without_a_token(body):
 
     with pytest.raises(OutsideError, match="gives no token"):
         authentication.read_token(body, "here")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"credHelpers": {"r.example": "secretservice"}},
+        {"credHelpers": {"https://r.example/v2/": "x"}, "auths": {"r.example": auth("u", "p")}},
+        {"credsStore": "desktop", "auths": {"r.example": {}}},
+    ],
+)
+def test_credential_helpers_are_refused(tmp_path, document):
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"leaves the login for r\.example to a credential helper"):
+        credentials(tmp_path, "r.example", "x")
+    assert credentials(tmp_path, "other.example", "x") == Credentials()
+
+
+def test_a_store_of_helpers_that_has_no_login_for_it_is_no_fault(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "desktop", "auths": {}, "credHelpers": None}))
+    assert credentials(tmp_path, "r.example", "x") == Credentials()

@@ -91,11 +91,12 @@ class Keeper:
         return self.stands(202) if arrives is None else answer(502)
 
 
-def test_a_blob_goes_in_chunks(serve, answer):
-    server = serve(keeper := Keeper(answer, {}))
+def test_a_blob_goes_whole_and_in_chunks_once_it_was_cut(serve, answer):
+    server = serve(keeper := Keeper(answer, {1: 0}))
     assert repo(server.host).add_bytes(BLOB, CONTENT) == len(CONTENT)
-    assert [len(request.body) for request in server.asked("PATCH")] == [1000, 1000, 1000, 1000, 500]
-    assert [request.headers["Content-Range"] for request in server.asked("PATCH")][1:3] == ["1000-1999", "2000-2999"]
+    assert [len(request.body) for request in server.asked("PATCH")] == [4500, 1000, 1000, 1000, 1000, 500]
+    ranges = [request.headers["Content-Range"] for request in server.asked("PATCH")]
+    assert ranges[:3] == ["0-4499", "0-999", "1000-1999"]
     assert keeper.got == CONTENT
     assert repo(server.host).add_bytes(BLOB, CONTENT) == 0
 
@@ -103,11 +104,15 @@ def test_a_blob_goes_in_chunks(serve, answer):
 @pytest.mark.parametrize(
     ("faults", "sent"),
     [
-        ({2: 300}, [1000, 1000, 700, 1000, 1000, 500]),  # part of it arrived
-        ({2: 0}, [1000, 1000, 1000, 1000, 1000, 500]),  # nothing did
-        ({2: -1}, [1000, 1000, 1000, 1000, 500]),  # all did, the answer was lost
-        ({5: -1}, [1000, 1000, 1000, 1000, 500]),
-        (dict.fromkeys(range(2, 9), 100), [1000, 1000, 900, 800, 700, 600, 500, 400, 300, 1000, 1000, 500]),
+        ({}, [4500]),
+        ({1: 1300}, [4500, 1000, 1000, 1000, 200]),  # part of it arrived
+        ({1: -1}, [4500]),  # all did, the answer was lost
+        ({1: 0, 3: 300}, [4500, 1000, 1000, 700, 1000, 1000, 500]),
+        ({1: 0, 3: -1}, [4500, 1000, 1000, 1000, 1000, 500]),
+        (
+            {1: 0} | dict.fromkeys(range(3, 10), 100),
+            [4500, 1000, 1000, 900, 800, 700, 600, 500, 400, 300, 1000, 1000, 500],
+        ),
     ],
 )
 def test_it_goes_on_where_the_registry_stands(serve, answer, faults, sent):
@@ -119,10 +124,10 @@ def test_it_goes_on_where_the_registry_stands(serve, answer, faults, sent):
 
 
 def test_attempts_that_come_no_further_end(serve, answer):
-    server = serve(Keeper(answer, dict.fromkeys(range(2, 100), 0)))
+    server = serve(Keeper(answer, dict.fromkeys(range(1, 100), 0)))
     with pytest.raises(OutsideError, match="502"):
         repo(server.host).add_bytes(BLOB, CONTENT)
-    assert len(server.asked("PATCH")) == 1 + upload.ATTEMPTS
+    assert len(server.asked("PATCH")) == upload.ATTEMPTS
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
@@ -139,13 +144,13 @@ def test_a_registry_that_takes_no_chunks_gets_one_put(serve, answer, status):
 
 @pytest.mark.parametrize(("least", "first"), [(1, 1000), (3000, 3000)])
 def test_the_least_that_a_registry_takes(serve, answer, least, first):
-    server = serve(Keeper(answer, {}, least))
+    server = serve(Keeper(answer, {1: 0}, least))
     repo(server.host).add_bytes(BLOB, CONTENT)
-    assert len(server.asked("PATCH")[0].body) == first
+    assert len(server.asked("PATCH")[1].body) == first
 
 
 def test_an_upload_that_is_forgotten_begins_anew(serve, answer):
-    keeper = Keeper(answer, {3: 10})
+    keeper = Keeper(answer, {1: 10})
     server = serve(lambda request: answer(404) if request.method == "GET" else keeper(request))
     assert repo(server.host).add_bytes(BLOB, CONTENT) == len(CONTENT)
     assert len(server.asked("POST")) == 2
@@ -157,7 +162,7 @@ def test_bytes_that_changed_on_the_way_are_sent_again(serve, answer):
 
     def respond(request):
         found = keeper(request)
-        if request.method == "PATCH" and len(server.asked("PATCH")) == 2:
+        if request.method == "PATCH" and len(server.asked("PATCH")) == 1:
             keeper.got = keeper.got[:-1] + b"?"
         return found
 
@@ -175,10 +180,18 @@ def test_a_registry_that_miscounts(serve, answer, said):
         repo(server.host).add_bytes(BLOB, CONTENT)
 
 
-def test_a_source_that_is_too_short(serve, answer):
+@pytest.mark.parametrize("content", [CONTENT[:4100], CONTENT + b"x"])
+def test_a_source_that_has_another_size(serve, answer, content):
     server = serve(Keeper(answer, {}))
     with pytest.raises(OutsideError, match="not the 4500 bytes"):
-        repo(server.host).add_bytes(BLOB, CONTENT[:4100])
+        repo(server.host).add_bytes(BLOB, content)
+
+
+def test_a_source_that_shrank_after_a_cut(serve, answer):
+    contents = [CONTENT, CONTENT[:4100]]
+    server = serve(Keeper(answer, {1: 0}))
+    with pytest.raises(OutsideError, match="not the 4500 bytes"):
+        repo(server.host).add(BLOB, lambda: iter((contents.pop(0),)))
 
 
 def test_a_window_is_read_from_any_byte():
