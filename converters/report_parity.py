@@ -1,6 +1,6 @@
 """What the report says about correctness: the metric, and how each output differs from the source's."""
 
-from converters import confidence
+from converters import confidence, thresholds
 from converters.page import Headline, Table
 from converters.quantities import share
 from converters.report_rows import NOT_MEASURED, parity_row
@@ -42,11 +42,13 @@ def parity_table(title: str, section: VerificationSection) -> Table:
     top1 = f", top-1 agreement from {limits.min_top1_agreement:g}" if classes else ""
     if limits.min_top5_agreement is not None and any(one.top5_agreement is not None for one in section.outputs):
         top1 += f", top-5 agreement from {limits.min_top5_agreement:g}"
+    weaker = thresholds.weaker(limits, section.precision)
+    lowered = f" Weaker than nearedge's own by model.yaml: {weaker}." if weaker else ""
     return Table(
         title=f"Parity: {title[0].lower()}{title[1:]}",
         note=f"{section.samples} {'synthetic ' if section.synthetic else ''}samples, {section.precision}, on "
         f"{section.instruction_set}. Held to: relative difference up to {limits.max_relative:g}, cosine from "
-        f"{limits.min_cosine:g}{top1}.",
+        f"{limits.min_cosine:g}{top1}.{lowered}",
         heads=["Output", "Largest", "Mean", "Relative", "Cosine", "Top-1 agreement", "Top-5 agreement"],
         rows=[parity_row(one) for one in section.outputs],
         text_columns=1,

@@ -27,6 +27,19 @@ def of(description: Description, precision: Precision) -> Thresholds:
     return ours if given is None else given.over(ours)
 
 
+def weaker(limits: Thresholds, precision: Precision) -> str:
+    """Which of the limits that were applied are weaker than ours, and ours; empty where none is.
+
+    A limit that an older record does not have is passed over.
+    """
+    ours, applied = THRESHOLDS[precision].model_dump(), limits.model_dump(exclude_none=True)
+    return ", ".join(
+        f"{name} {value:g} instead of {ours[name]:g}"
+        for name, value in applied.items()
+        if (value > ours[name] if name == "max_relative" else value < ours[name])
+    )
+
+
 ACROSS: dict[Precision, float] = {
     "f32": 1e-3, "fp16": 1e-3, "bf16": 0.05, "int8-weights": 0.05, "int8": 0.15, "int8-accuracy-aware": 0.15,
 }  # fmt: skip

@@ -116,6 +116,8 @@ def run(root: Path, stage: str) -> Outcome:
     )
     tell(found, subject.precision, framework, evaluation)
     limits = thresholds.of(work.description, subject.precision)
+    if weaker := thresholds.weaker(limits, subject.precision):
+        say(f"warning: model.yaml holds parity in {subject.precision} to less than nearedge does: {weaker}")
     found.gate(limits, subject.precision)
     if stage == "deployed":
         write_golden(work, subject, found, runner)

@@ -55,3 +55,19 @@ def test_what_was_applied_is_recorded_and_gates(release, edit_yaml, capsys):
     said = capsys.readouterr().err
     assert " is over 0 for f32" in said.strip().splitlines()[-1]
     assert "top-5 agreement 100.00%" in said and "absolute difference at most" in said and ", mean " in said
+
+
+@pytest.mark.parametrize("parity,said", [
+    ("{int8: {max_relative: 100.0, min_cosine: -1}}", "max_relative 100 instead of 0.35, min_cosine -1 instead of 0.9"),
+    ("{int8: {min_top1_agreement: 0, min_top5_agreement: 0.5}}",
+     "min_top1_agreement 0 instead of 0.95, min_top5_agreement 0.5 instead of 0.98"),
+    ("{int8: {max_relative: 0.1, min_cosine: 0.99}}", ""),
+    ("{f32: {max_relative: 1}}", ""),
+])  # fmt: skip
+def test_what_weakens_the_gate_is_named(parity, said):
+    assert thresholds.weaker(thresholds.of(parsed(parity), "int8"), "int8") == said
+
+
+def test_a_limit_that_an_older_record_lacks_is_not_called_weaker():
+    older = THRESHOLDS["int8"].model_copy(update={"min_top5_agreement": None})
+    assert thresholds.weaker(older, "int8") == ""
