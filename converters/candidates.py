@@ -12,7 +12,7 @@ from converters.workspace import Work
 from nearedge.errors import GateError
 from nearedge.files import size_of
 from nearedge.release.description import Description
-from nearedge.release.profile import InstructionSet
+from nearedge.release.profile import INSTRUCTION_SETS, InstructionSet
 from nearedge.release.sections import OutputParity, Precision
 
 PRECISIONS: tuple[Precision, ...] = ("f32", "fp16", "bf16", "int8-weights", "int8", "int8-accuracy-aware")
@@ -62,11 +62,13 @@ def make(
     calibration: Samples | None,
     folder: Path,
     control: Control | None = None,
+    site: InstructionSet = INSTRUCTION_SETS[0],
 ) -> Path:
     """Write the IR of that precision to `folder/PRECISION/model.xml`, the same bytes every time.
 
     All but f32 keep what is not quantised in FP16, unless model.yaml has `compress_to_fp16: false`.
-    int8-accuracy-aware needs a `control`. Raises InputError where NNCF refuses the model, OutOfTimeError where the
+    int8-accuracy-aware needs a `control`, and takes all eight bits for weights where `site` and this machine have VNNI.
+    Raises InputError where NNCF refuses the model, OutOfTimeError where the
     control's time is up.
     """
     import openvino
@@ -78,7 +80,8 @@ def make(
     elif precision == "int8" and calibration is not None:
         model = canonical(quantize.int8(model, calibration, settings), description)
     elif precision == "int8-accuracy-aware" and calibration is not None and control is not None:
-        model = canonical(quantize.accuracy_aware(model, calibration, control, settings), description)
+        whole = instruction_set.has_vnni(site) and instruction_set.has_vnni(instruction_set.here())
+        model = canonical(quantize.accuracy_aware(model, calibration, control, settings, whole), description)
     xml = folder / precision / "model.xml"
     xml.parent.mkdir(parents=True)
     openvino.save_model(model, xml, compress_to_fp16=precision != "f32" and description.compress_to_fp16)

@@ -63,6 +63,11 @@ def has_bf16(have: InstructionSet) -> bool:
     return has(have, "avx512_bf16")
 
 
+def has_vnni(have: InstructionSet) -> bool:
+    """Whether products of eight bits are summed in 32 bits, so that none of 16 bits between can overflow."""
+    return have == "avx2_vnni" or has(have, "avx512_vnni")
+
+
 def limit(site: InstructionSet, machine: InstructionSet) -> dict[str, str]:
     """Environment that holds OpenVINO on `machine` to what the processor at the site has; none where it has no less."""
     return {} if has(site, machine) else {"ONEDNN_MAX_CPU_ISA": ONEDNN[site]}

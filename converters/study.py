@@ -67,7 +67,8 @@ class Study:
         control = None
         if precision == "int8-accuracy-aware" and self.control is not None:
             control = self.control if deadline is None else self.control.until(deadline)
-        xml = candidates.make(self.work.description, precision, self.f32, self.calibration, self.folder, control)
+        site = self.work.profile.instruction_set
+        xml = candidates.make(self.work.description, precision, self.f32, self.calibration, self.folder, control, site)
         return candidates.judge(self.work, precision, xml, self.f32, self.evaluation, self.before)
 
     def refusal(self, precision: Precision) -> str:

@@ -50,3 +50,8 @@ def test_a_better_machine_is_held_to_the_sites(site, machine, limit):
 
 def test_bf16_needs_a_processor_that_has_it():
     assert [one for one in INSTRUCTION_SETS if instruction_set.has_bf16(one)] == ["avx512_bf16", "amx"]
+
+
+def test_vnni_is_in_a_branch_of_avx2_and_in_all_of_avx512_but_the_first():
+    found = [one for one in INSTRUCTION_SETS if instruction_set.has_vnni(one)]
+    assert found == ["avx2_vnni", "avx512_vnni", "avx512_bf16", "amx"]

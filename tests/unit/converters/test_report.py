@@ -286,6 +286,14 @@ def test_one_candidate_is_no_plot():
     assert "<circle" not in report.html(findings(optimization=alone))
 
 
+def test_synthetic_calibration_is_said_beside_the_candidates():
+    section = findings().optimization
+    said = "INT8 is calibrated with made-up samples."
+    for made_up in (True, False):
+        found = findings(optimization=section.model_copy(update={"synthetic_calibration": made_up}))
+        assert (said in report.markdown(found)) is (said in report.html(found)) is made_up
+
+
 def test_the_front_is_in_the_table():
     rows = [line for line in report.markdown(findings()).splitlines() if line.endswith(("| yes |", "| no |"))]
     assert [(line.split("|")[1].strip(), line.split("|")[-2].strip()) for line in rows] == [
