@@ -189,9 +189,13 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; the parser refuses a Content-Length that is no number, or beside a chunked body."""
-        super().on_header(name, value)
-        if self.headers[-1][0] == b"content-length":
+        name = name.lower()
+        if name == b"expect":
+            super().on_header(name, value)
+            return
+        if name == b"content-length":
             self.length = int(value)
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head of a request is here. One that waits behind another (pipelined) is left to uvicorn."""

@@ -61,11 +61,12 @@ class Histogram(Metric):
 
     def observe(self, value: float, *labels: str) -> None:
         """Count one observation."""
-        counts = self.counts.get(labels)
-        if counts is None:
-            counts = self.counts[labels] = [0] * (len(self.bounds) + 1)
-        counts[bisect_left(self.bounds, value)] += 1
-        self.add(value, *labels)
+        try:
+            self.counts[labels][bisect_left(self.bounds, value)] += 1
+            self.values[labels] += value
+        except KeyError:
+            self.counts[labels], self.values[labels] = [0] * (len(self.bounds) + 1), 0.0
+            self.observe(value, *labels)
 
     def samples(self) -> Iterator[str]:
         """Cumulative buckets, sum and count."""
