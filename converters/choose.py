@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters import intervals
 from converters.candidates import Made
 from converters.quantities import megabytes, milliseconds
 from converters.timing import Measured
@@ -42,6 +43,12 @@ def gain(simpler: Measured, dearer: Measured) -> float:
     """
     ratios = [np.percentile(one, QUIET) / np.percentile(other, QUIET) for one, other in pairs(simpler, dearer)]
     return float(np.median(ratios))
+
+
+def sure_gain(simpler: Measured, dearer: Measured) -> float:
+    """The lower end of the 95 % interval of that gain (converters/intervals.py); of a single turn the gain itself."""
+    fast = [[float(np.percentile(turn, QUIET)) for turn in one.repeats] for one in (simpler, dearer)]
+    return intervals.faster(*fast).low if len(fast[0]) > 1 else gain(simpler, dearer)
 
 
 def p99_ms(one: Measured) -> float:
@@ -83,6 +90,13 @@ def replaced(
 ) -> Precision:
     """The better of the two, with the sentence about the other one added to `outcomes`."""
     faster = gain(measured[best], measured[precision])
+    sure = sure_gain(measured[best], measured[precision])
+    if faster > WORTH[precision] >= sure:
+        outcomes[precision] = (
+            f"holds, but its gain over {best} may be noise: {faster:.2f} times as fast, for sure only {sure:.2f}, "
+            f"{WORTH[precision]:g} would make it worth it"
+        )
+        return best
     if faster > WORTH[precision]:
         outcomes[best] = f"holds, and {precision} is {faster:.2f} times as fast"
         return precision

@@ -91,3 +91,13 @@ def test_the_table_has_every_candidate():
     assert (nothing.max_relative(), nothing.top1_agreement()) == (0.0, None)
     assert choose.table([nothing], {}, {}, {"int8": "c"})[0].max_relative is None
     assert choose.praise("int8", nothing, {}) == "holds, not timed, 0.0 kB"
+
+
+def test_a_gain_that_may_be_noise_is_not_taken():
+    turns = [1.0, 1.3, 0.8, 1.1, 0.9, 1.2]
+    steady = Measured(1.0, 1.0, [[1.15]] * 6, 55.5)
+    noisy = Measured(1.0, 1.0, [[one] for one in turns], 55.5)
+    found = choose.fastest([made("fp16"), made("int8")], {"fp16": steady, "int8": noisy})
+    assert choose.gain(steady, noisy) > 1.05 > choose.sure_gain(steady, noisy)
+    assert found.precision == "fp16"
+    assert "over fp16 may be noise: 1.10 times as fast, for sure" in found.outcomes["int8"]
