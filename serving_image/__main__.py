@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from serving_image import logs
+from serving_image import heap, logs
 from serving_image.dataplane import DataPlane
 from serving_image.faults import ListenError, StartError
 from serving_image.repository import Repository
@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the server; 0 when a signal ended it, 1 where it could not listen, 2 for wrong usage."""
     settings = parse(sys.argv[1:] if argv is None else argv)
     logs.configure(settings.log_level)
+    heap.give_back()
     dataplane = DataPlane(Repository(settings.models, settings.versions), settings, Telemetry(settings.digest))
     try:
         ended = serve(dataplane)

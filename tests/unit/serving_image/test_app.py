@@ -143,45 +143,6 @@ def test_integers_that_openvino_would_cut_off_are_refused(server, value: int) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (b"", "not JSON"),
-        (b"\xff\xfe\x00", "not JSON"),
-        (b'{"inputs": ' + b"[" * 5000 + b"]" * 5000 + b"}", "not JSON"),
-        (b'{"inputs": [{"name": "image", "data": [NaN]}]}', "not JSON"),
-        (json.dumps({"inputs": []}).encode(), "input 'image': missing; the model expects 'image'"),
-        (json.dumps({"inputs": [IMAGE, IMAGE]}).encode(), "input 'image': given twice"),
-        (json.dumps({"inputs": [IMAGE, IMAGE | {"name": "x"}]}).encode(), "input 'x': the model has none"),
-        (json.dumps({"inputs": [IMAGE | {"datatype": "FP64"}]}).encode(), "FP64, the model expects FP32"),
-        (json.dumps({"inputs": [IMAGE | {"shape": [1, 64]}]}).encode(), "expects \\[-1, 1, 8, 8\\]"),
-        (json.dumps({"inputs": [IMAGE | {"shape": [2, 1, 8, 8]}]}).encode(), "needs 128"),
-        (json.dumps({"inputs": [IMAGE | {"shape": [2**62] * 30}]}).encode(), "below 2\\*\\*31"),
-        (json.dumps({"inputs": [IMAGE | {"data": [10**400] + [0] * 63}]}).encode(), "JSON|cannot hold"),
-        (json.dumps({"inputs": [IMAGE | {"data": ["0"] * 64}]}).encode(), "must be numbers"),
-        (json.dumps({**BODY, "outputs": [{"name": "scores"}]}).encode(), "output 'scores': the model has none"),
-    ],
-)
-def test_malformed_requests_are_400_and_say_why(server, body: bytes, message: str) -> None:
-    answer = server.post(f"{DIGITS}/infer", data=body)
-    assert answer.status_code == 400
-    assert re.search(message, answer.json()["error"])
-
-
-@pytest.mark.parametrize("length", ["-1", "abc", "99999999", "10", "1" * 30])
-def test_wrong_header_lengths_are_400(server, length: str) -> None:
-    request = binary({"image": ("FP32", np.zeros((1, 1, 8, 8), np.float32))})
-    request["headers"]["Inference-Header-Content-Length"] = length
-    assert server.post(f"{DIGITS}/infer", **request).status_code == 400
-
-
-def test_a_body_cut_short_is_400(server) -> None:
-    request = binary({"image": ("FP32", np.zeros((1, 1, 8, 8), np.float32))})
-    request["data"] = request["data"][:-3]
-    answer = server.post(f"{DIGITS}/infer", **request)
-    assert answer.status_code == 400 and "only 253 bytes" in answer.json()["error"]
-
-
-@pytest.mark.parametrize(
     ("method", "path", "status", "message"),
     [
         ("GET", "/", 404, "no such path '/'"),
