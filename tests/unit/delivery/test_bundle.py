@@ -313,3 +313,22 @@ def test_an_export_that_fails_leaves_the_older_bundle(core):
     assert call(core, "export", "--bundle=1.tar", "--", "oci:digits:1") == 4
     assert (core / "1.tar").read_bytes() == before
     assert not list(core.glob(".*.part"))
+
+
+@pytest.mark.parametrize("cut", range(1, 4))
+def test_an_import_that_is_cut_names_nothing_and_goes_on(core, site, cut, monkeypatch):
+    carry(core, site)
+    adopt, calls = Layout.adopt, []
+
+    def cutting(self, blob, source):
+        calls.append(blob)
+        if len(calls) == cut:
+            raise KeyboardInterrupt
+        return adopt(self, blob, source)
+
+    monkeypatch.setattr(Layout, "adopt", cutting)
+    assert call(site, "import", "--bundle=1.tar", "--to=oci:images") == 130
+    assert Layout.open(site / "images").index()["manifests"] == []
+    assert call(site, "import", "--bundle=1.tar", "--to=oci:images") == 0
+    assert Layout.open(site / "images").tags() == ["1"]
+    assert len(calls) == cut + 3
