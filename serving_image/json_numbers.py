@@ -23,6 +23,9 @@ MAX_ROWS = 8192
 MAX_KEYS = 64
 """Keys of an object that are looked at here: simdjson finds each by going through all before it."""
 
+MAX_VALUES = 4096
+"""Values that are made one by one here: each costs ten times what it costs orjson. Data that become arrays are not."""
+
 BUFFERS = {"f": ("d", np.dtype("<f8")), "i": ("i", np.dtype("<i8")), "u": ("u", np.dtype("<u8"))}
 """simdjson's name and ours of what numbers are read as, by the kind of the datatype's dtype."""
 
@@ -54,9 +57,13 @@ class Lists:
     def __init__(self) -> None:
         """None yet."""
         self.count = 0
+        self.values = 0
 
     def plain(self, value: Any) -> Any:
-        """A value as Python has it, to any depth."""
+        """A value as Python has it, to any depth. Raises UnusualError where there are too many."""
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise UnusualError
         if isinstance(value, simdjson.Array):
             self.count += 1
             return [self.plain(element) for element in value]
@@ -72,7 +79,10 @@ class Lists:
         return [self.input(entry) if isinstance(entry, simdjson.Object) else self.plain(entry) for entry in value]
 
     def input(self, entry: Any) -> dict[str, Any]:
-        """One input."""
+        """One input. Raises UnusualError where there are too many."""
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise UnusualError
         values = members(entry)
         data = values.pop("data", None)
         found = {key: self.plain(value) for key, value in values.items()}

@@ -105,6 +105,23 @@ def test_many_short_rows_are_left_to_the_ordinary_parser(monkeypatch: pytest.Mon
     assert same(given, monkeypatch)[0][0][3] == (rows, 1)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": [{}] * (json_numbers.MAX_VALUES + 1)},
+        {"inputs": [[]] * (json_numbers.MAX_VALUES + 1)},
+        {"inputs": [], "x": ["a"] * (json_numbers.MAX_VALUES + 1)},
+        {"inputs": [{"name": "x", "parameters": {"a": [{}] * json_numbers.MAX_VALUES}}]},
+        {"inputs": [], **{str(at): 1 for at in range(json_numbers.MAX_KEYS)}},
+    ],
+    ids=["objects", "lists", "strings", "within", "keys"],
+)
+def test_many_values_are_left_to_the_ordinary_parser(body: dict) -> None:
+    """Where each costs many times as much: 15 MB of them would hold up everybody for seconds."""
+    assert json_numbers.document(json.dumps(body).encode()) is None
+    assert protocol_json.document(json.dumps(body).encode()) == body
+
+
 def test_a_view_of_memory_is_as_good() -> None:
     given = np.frombuffer(body("FP32", [600], FLOATS * 100), np.uint8).copy().data
     assert (protocol_json.document(given)["inputs"][0]["data"] == FLOATS * 100).all()
