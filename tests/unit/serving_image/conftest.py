@@ -292,6 +292,22 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
 
 
 @pytest.fixture(scope="session")
+def slow(tmp_path_factory: pytest.TempPathFactory, tools) -> Path:
+    """A model of one number in and out that takes a good part of a second."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    given = tools.named(op.parameter([1], ov.Type.f32), "x")
+    node = op.broadcast(given, op.constant(np.array([600, 600])))
+    for _ in range(60):
+        node = op.matmul(node, op.tanh(node), False, False)
+    answer = tools.named(op.reduce_mean(node, op.constant(np.array([0, 1])), False), "y")
+    models = tmp_path_factory.mktemp("slow")
+    tools.plain(models, "slow", ov.Model([answer], [given], "slow"))
+    return models
+
+
+@pytest.fixture(scope="session")
 def server(released: Released, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A ready server of both models, shared by tests that leave it as it is."""
     with started(released.models, tmp_path_factory.mktemp("log") / "log", "--access-log=all") as running:

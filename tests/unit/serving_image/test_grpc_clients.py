@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 
 import grpc
 import numpy as np
@@ -108,8 +109,17 @@ def test_request_ids_come_back_and_are_logged(server, channel, oip) -> None:
     live = channel.unary_unary(path, oip.ServerLiveRequest.SerializeToString, oip.ServerLiveResponse.FromString)
     answer, done = live.with_call(oip.ServerLiveRequest(), metadata=[("x-request-id", "grpc-17")])
     assert answer.live and dict(done.initial_metadata())["x-request-id"] == "grpc-17"
-    lines = [line for line in server.lines() if line.get("request_id") == "grpc-17"]
+    deadline = time.monotonic() + 10
+    while not (lines := logged(server, "grpc-17")) and time.monotonic() < deadline:
+        time.sleep(0.01)  # the line is written behind the answer
     assert [(line["path"], line["status"]) for line in lines] == [(path, "OK")]
+
+
+def logged(server, request_id: str) -> list[dict]:
+    """Whole lines of the log about a request."""
+    text = server.log.read_text()
+    lines = map(json.loads, text[: text.rfind("\n") + 1].splitlines())
+    return [line for line in lines if line.get("request_id") == request_id]
 
 
 def test_calls_are_counted_by_code(server, channel, call, oip) -> None:

@@ -234,9 +234,16 @@ def test_windows_are_given_back(client) -> None:
     assert client.trailers(59)["grpc-status"] == "3"
 
 
-def test_clients_that_are_slow_are_let_go(released, start) -> None:
-    server = start(released.models, "--request-timeout-seconds=0.4").wait_ready()
-    sends, takes = Client(server.grpc_port), Client(server.grpc_port)
+@pytest.fixture(scope="module")
+def hasty(released, tools, tmp_path_factory):
+    """A server that gives a call 0.5 s."""
+    log = tmp_path_factory.mktemp("hasty") / "log"
+    with tools.started(released.models, log, "--request-timeout-seconds=0.5") as running:
+        yield running.wait_ready()
+
+
+def test_clients_that_are_slow_are_let_go(hasty) -> None:
+    sends, takes = Client(hasty.grpc_port), Client(hasty.grpc_port)
     sends.send(frame(1, frames.END_HEADERS, 1, sends.head()) + frame(0, 0, 1, b"\0\0\0\0\x09a"))
     assert sends.trailers(1)["grpc-status"] == "4"
     takes.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 0}) + takes.call(1, METADATA, b"\x0a\x06digits"))
@@ -246,21 +253,20 @@ def test_clients_that_are_slow_are_let_go(released, start) -> None:
         made.close()
 
 
-def test_a_client_that_reads_nothing_is_not_answered_for_ever(released, start) -> None:
-    server = start(released.models, "--request-timeout-seconds=0.5").wait_ready()
-    made = Client(server.grpc_port)
+def test_a_client_that_reads_nothing_is_not_answered_for_ever(hasty) -> None:
+    made = Client(hasty.grpc_port)
     made.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     made.socket.settimeout(5)
-    before, sent = memory(server), 0
+    before, sent = memory(hasty), 0
     try:
         for at in range(200_000):
             made.send(made.call(2 * at + 1, "/absent", **{"x-request-id": "r" * 128}))
             sent += 1
     except OSError:
         pass
-    assert 0 < sent < 200_000 and memory(server) - before < 30e6
+    assert 0 < sent < 200_000 and memory(hasty) - before < 30e6
     made.close()
-    other = Client(server.grpc_port)
+    other = Client(hasty.grpc_port)
     assert other.works(1)
     other.close()
 

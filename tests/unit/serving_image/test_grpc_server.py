@@ -16,19 +16,39 @@ from tests.unit.serving_image.test_grpc_connection import Client
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory, tools):
-    """A model of one number in and out that takes a good part of a second."""
-    import openvino as ov
-    from openvino import opset13 as op
+def busy(slow, tools, tmp_path_factory):
+    """A server of the slow model, of which one request may wait."""
+    with tools.started(slow, tmp_path_factory.mktemp("busy") / "log", "--queue=1") as running:
+        yield running.wait_ready()
 
-    given = tools.named(op.parameter([1], ov.Type.f32), "x")
-    node = op.broadcast(given, op.constant(np.array([600, 600])))
-    for _ in range(60):
-        node = op.matmul(node, op.tanh(node), False, False)
-    answer = tools.named(op.reduce_mean(node, op.constant(np.array([0, 1])), False), "y")
-    models = tmp_path_factory.mktemp("slow")
-    tools.plain(models, "slow", ov.Model([answer], [given], "slow"))
-    return models
+
+@pytest.fixture(scope="module")
+def guarded(released, tools, tmp_path_factory):
+    """A server with TLS, a token and a low limit of sizes; its certificate."""
+    folder = tmp_path_factory.mktemp("guarded")
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*make, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    (folder / "token").write_text("s3cret\n")
+    options = (f"--tls-cert={certificate}", f"--tls-key={key}", f"--token-file={folder / 'token'}")
+    with tools.started(released.models, folder / "log", *options, "--max-body-mib=0.1") as running:
+        running.wait_for("server ready", 60)
+        yield running, certificate
+
+
+@pytest.fixture
+def safe(guarded):
+    """A channel to it."""
+    running, certificate = guarded
+    credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+    with grpc.secure_channel(
+        f"127.0.0.1:{running.grpc_port}", credentials, [("grpc.max_send_message_length", -1)]
+    ) as made:
+        yield made
+
+
+TOKEN = [("authorization", "Bearer s3cret")]
 
 
 def numbers(oip, model="slow", name="x", shape=(1,)):
@@ -51,9 +71,8 @@ def status_of(call, channel, *given, **more) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-def test_deadlines_queues_and_pushback(slow, start, call, oip) -> None:
-    server = start(slow, "--queue=1").wait_ready()
-    with opened(server) as channel:
+def test_deadlines_queues_and_pushback(busy, call, oip) -> None:
+    with opened(busy) as channel:
         late = status_of(call, channel, "ModelInfer", numbers(oip), timeout=0.05)
         assert late == grpc.StatusCode.DEADLINE_EXCEEDED
         assert call(channel, "ModelInfer", numbers(oip)).outputs[0].name == "y"
@@ -62,7 +81,7 @@ def test_deadlines_queues_and_pushback(slow, start, call, oip) -> None:
             refused = [one.exception() for one in asked if one.exception() is not None]
         assert {one.code() for one in refused} == {grpc.StatusCode.UNAVAILABLE} and len(refused) < 12
         assert dict(refused[0].trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
-    lines = [line for line in server.lines() if line.get("status") in ("DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE")]
+    lines = [line for line in busy.lines() if line.get("status") in ("DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE")]
     assert {line["status"] for line in lines} >= {"UNAVAILABLE"} and len(lines) >= 2
 
 
@@ -76,30 +95,33 @@ def test_a_call_over_the_servers_own_limit_of_time(slow, start, call, oip) -> No
         assert call(channel, "ServerReady").ready
 
 
-def test_a_deadline_ends_the_computing(slow, start, oip) -> None:
+def test_a_deadline_ends_the_computing(busy, oip) -> None:
     """Were they not cancelled, they would soon be too many for a queue of one."""
-    server = start(slow, "--queue=1").wait_ready()
     path = "/inference.GRPCInferenceService/ModelInfer"
-    made = Client(server.grpc_port)
+    made, before = Client(busy.grpc_port), computed(busy)
     for stream in range(1, 13, 2):
         made.send(made.call(stream, path, numbers(oip).SerializeToString(), **{"grpc-timeout": "30m"}))
         trailers = made.trailers(stream)
         assert (trailers["grpc-status"], trailers["grpc-message"]) == ("4", "no answer within the call's deadline")
         time.sleep(0.1)
     made.close()
-    assert 'nearedge_compute_duration_seconds_count{model="slow"' not in server.get("/metrics").text
+    assert computed(busy) == before
 
 
-def test_messages_over_the_limit(released, start, call, oip) -> None:
-    server = start(released.models, "--max-body-mib=0.1").wait_ready()
-    with opened(server) as channel:
-        for count in (200_000, 20_000_000):
-            request = oip.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(count)])
-            with pytest.raises(grpc.RpcError, match="--max-body-mib") as caught:
-                call(channel, "ModelInfer", request)
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        answer = call(channel, "ModelInfer", numbers(oip, "digits", "image", (300, 1, 8, 8)))
-        assert len(answer.raw_output_contents[0]) == 300 * 10 * 4
+def computed(server) -> list[str]:
+    """The metric that counts inferences."""
+    lines = server.get("/metrics").text.splitlines()
+    return [line for line in lines if line.startswith("nearedge_compute_duration_seconds_count")]
+
+
+def test_messages_over_the_limit(safe, call, oip) -> None:
+    for count in (200_000, 20_000_000):
+        request = oip.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(count)])
+        with pytest.raises(grpc.RpcError, match="--max-body-mib") as caught:
+            call(safe, "ModelInfer", request, metadata=TOKEN)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    answer = call(safe, "ModelInfer", numbers(oip, "digits", "image", (300, 1, 8, 8)), metadata=TOKEN)
+    assert len(answer.raw_output_contents[0]) == 300 * 10 * 4
 
 
 def test_large_answers_and_messages_fit_the_windows(server, call, oip) -> None:
@@ -171,31 +193,18 @@ def test_it_ends_with_a_watch_open_and_idle_clients(released, start) -> None:
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_token_is_asked_for(released, start, call, oip, tmp_path) -> None:
-    (tmp_path / "token").write_text("s3cret\n")
-    server = start(released.models, f"--token-file={tmp_path / 'token'}").wait_ready()
+def test_a_token_is_asked_for_and_tls_spoken(guarded, safe, call, oip) -> None:
+    server, _ = guarded
     request = oip.ModelMetadataRequest(name="digits")
-    with opened(server) as channel:
-        assert call(channel, "ServerReady").ready
-        assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status == 1
-        for metadata in ([], [("authorization", "Bearer other")]):
-            code = status_of(call, channel, "ModelMetadata", request, metadata=metadata)
-            assert code == grpc.StatusCode.UNAUTHENTICATED
-        told = call(channel, "ModelMetadata", request, metadata=[("authorization", "Bearer s3cret")])
-        assert told.name == "digits"
+    assert call(safe, "ServerReady").ready
+    assert health_pb2_grpc.HealthStub(safe).Check(health_pb2.HealthCheckRequest()).status == 1
+    for metadata in ([], [("authorization", "Bearer other")]):
+        code = status_of(call, safe, "ModelMetadata", request, metadata=metadata)
+        assert code == grpc.StatusCode.UNAUTHENTICATED
+    assert call(safe, "ModelMetadata", request, metadata=TOKEN).name == "digits"
     assert "s3cret" not in server.log.read_text()
-
-
-def test_tls(released, start, call, tmp_path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run([*make, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    server = start(released.models, f"--tls-cert={certificate}", f"--tls-key={key}")
-    server.wait_for("server ready", 60)
-    credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
-    with grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", credentials) as channel:
-        assert call(channel, "ServerReady").ready
+    with opened(server) as plain:
+        assert status_of(call, plain, "ServerReady", timeout=5) != grpc.StatusCode.OK
 
 
 def test_it_can_be_off_and_a_taken_port_is_one_line(released, start, tools, tmp_path) -> None:

@@ -12,7 +12,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import requests
 
@@ -21,22 +20,6 @@ from serving_image.server import listen
 DIGITS = "/v2/models/digits"
 BODY = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}]}
 SLOW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [0.001]}]}
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory, tools) -> Path:
-    """A model of one number in and out that takes a good part of a second."""
-    import openvino as ov
-    from openvino import opset13 as op
-
-    given = tools.named(op.parameter([1], ov.Type.f32), "x")
-    node = op.broadcast(given, op.constant(np.array([600, 600])))
-    for _ in range(60):
-        node = op.matmul(node, op.tanh(node), False, False)
-    answer = tools.named(op.reduce_mean(node, op.constant(np.array([0, 1])), False), "y")
-    models = tmp_path_factory.mktemp("slow")
-    tools.plain(models, "slow", ov.Model([answer], [given], "slow"))
-    return models
 
 
 def post_slow(server) -> requests.Response:
