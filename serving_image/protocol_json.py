@@ -3,6 +3,7 @@
 Nothing is guessed: a string is no number, `true` is no 1, and what overflows its datatype is refused.
 """
 
+import gc
 from itertools import chain
 from typing import Any
 
@@ -31,10 +32,13 @@ def document(body: bytes | memoryview) -> dict[str, Any]:
     """A JSON object from UTF-8. Raises BadRequestError; NaN, Infinity and very deep nesting are no JSON here."""
     if len(body) >= json_numbers.LONG_BYTES and (found := json_numbers.document(body)) is not None:
         return found
+    gc.disable()  # what is made here holds no cycles; looking for them takes longer than a large body's parsing
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequestError(f"the body is not JSON: {error}") from None
+    finally:
+        gc.enable()
     if not isinstance(value, dict):
         raise BadRequestError("the body must be a JSON object with a list of inputs")
     return value
