@@ -6,23 +6,20 @@ from typing import Any, NamedTuple
 
 from serving_image import __version__, loader, process, self_test
 from serving_image.faults import (
-    BadRequestError,
     LoadError,
     NotFoundError,
     RequestError,
     TimedOutError,
     UnavailableError,
-    one_line,
 )
+from serving_image.fit import chosen, matched, refused
 from serving_image.logs import event
 from serving_image.messages import InferenceRequest, InferenceResponse
-from serving_image.model import Model
 from serving_image.pool import Answer
-from serving_image.protocol_json import FLOATS
 from serving_image.repository import Entry, Loaded, Repository
 from serving_image.settings import Settings
 from serving_image.telemetry import Telemetry
-from serving_image.tensors import Array, Spec, Tensor, check_finite, quoted
+from serving_image.tensors import Array, Spec, Tensor
 
 EXTENSIONS = ["binary_tensor_data"]
 PLATFORM = "openvino"
@@ -215,52 +212,3 @@ class DataPlane:
 def described(spec: Spec) -> dict[str, Any]:
     """A tensor's metadata."""
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
-
-
-def matched(model: Model, tensors: list[Tensor], *, refuse_nan: bool = False) -> list[Array]:
-    """The arrays of a request in the model's order.
-
-    Raises BadRequestError where one is missing, given twice, unknown or unfit, or with `refuse_nan` not finite.
-    """
-    given = {tensor.name: tensor for tensor in tensors}
-    expected = ", ".join(quoted(spec.name) for spec in model.inputs)
-    if len(given) != len(tensors):
-        twice = next(tensor.name for tensor in tensors if given[tensor.name] is not tensor)
-        raise BadRequestError(f"input {quoted(twice)}: given twice; the model expects {expected}")
-    arrays = []
-    for spec in model.inputs:
-        if spec.name not in given:
-            raise BadRequestError(f"input {quoted(spec.name)}: missing; the model expects {expected}")
-        spec.check(given[spec.name])
-        if refuse_nan:
-            check_finite(given[spec.name])
-        arrays.append(given[spec.name].array)
-    if len(given) != len(arrays):
-        unknown = next(name for name in given if name not in {spec.name for spec in model.inputs})
-        raise BadRequestError(f"input {quoted(unknown)}: the model has none of that name; it expects {expected}")
-    return arrays
-
-
-def chosen(model: Model, names: list[str]) -> list[int]:
-    """Which outputs to give back, in the order asked for; all where none is named. Raises BadRequestError."""
-    if not names:
-        return list(range(len(model.outputs)))
-    known = {spec.name: at for at, spec in enumerate(model.outputs)}
-    for name in names:
-        if name not in known:
-            raise BadRequestError(
-                f"output {quoted(name)}: the model has none of that name; it has {', '.join(map(quoted, known))}"
-            )
-    return [known[name] for name in names]
-
-
-def refused(model: Model, error: RuntimeError) -> Exception:
-    """What a failure of OpenVINO means: sizes that do not go together, or values that stand for places or sizes.
-
-    A model of floats in fixed shapes takes neither: there it is our fault.
-    """
-    if any(not spec.static for spec in model.inputs):
-        return BadRequestError(f"the model cannot compute with these shapes: {one_line(error, 200)}")
-    if any(spec.datatype not in FLOATS for spec in model.inputs):
-        return BadRequestError(f"the model cannot compute with these values: {one_line(error, 200)}")
-    return error
