@@ -87,6 +87,7 @@ def agreement(work: Work) -> float:
         rows,
         lambda feed: source.predict(preprocessing.preprocess(work.description, feed)),
         runner.predict,
+        "agreement with PyTorch",
     )
     return float(found.outputs[0].top1_agreement or 0.0)
 
