@@ -36,6 +36,11 @@ def timings(measured: dict[str, Measured], work: Work, optimization: Optimizatio
     ]
 
 
+def speedup(timing: Timing) -> float:
+    """How many times as fast as the source: the figure that the interval is about, so that a page tells one story."""
+    return timing.faster.value if timing.faster else 1.0
+
+
 def executed(optimization: OptimizationSection) -> str:
     """What is deployed, as a person would say it."""
     rest = optimization.runtime.inference_precision

@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     add_results(
         options,
         p50_ms="median latency of the deployed model in milliseconds",
-        speedup="the source's median latency over the deployed model's",
+        speedup="how many times as fast as the source the deployed model is",
     )
     return options
 

@@ -161,8 +161,8 @@ def tell(found: Proof, precision: Precision, framework: str, evaluation: samples
     if found.metric:
         sure = confidence.words(found.metric)
         say(
-            f"{found.metric.name} {found.metric.source:.4f} in {framework}, {found.metric.converted:.4f} as converted: "
-            f"drop {share(found.metric.drop)}, allowed {found.metric.allowed_drop:g}"
+            f"{found.metric.name} {found.metric.source:.4f} in {framework}, {found.metric.converted:.4f} in the "
+            f"{precision} IR: drop {share(found.metric.drop)}, allowed {found.metric.allowed_drop:g}"
             f"{', by the function of the user' if found.metric.own else ''}"
         )
         if sure:

@@ -68,7 +68,8 @@ def speed(benchmark: BenchmarkSection) -> dict[str, str]:
     """Latency and memory of what will run, in the profile's share of a node."""
     found = {f"{timing.name} p50": f"{timing.p50_ms:.3g} ms" for timing in benchmark.timings}
     chosen = {key: value for key, value in found.items() if key.startswith("deployed")}
-    return {**chosen, "memory limit": f"{benchmark.memory_limit_mib} MiB (peak {benchmark.peak_rss_mib} MiB)"}
+    peak = benchmark.server_rss_mib or benchmark.peak_rss_mib
+    return {**chosen, "memory limit": f"{benchmark.memory_limit_mib} MiB (peak {peak} MiB)"}
 
 
 def megabytes(size: int) -> str:

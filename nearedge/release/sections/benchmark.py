@@ -100,8 +100,8 @@ class BenchmarkSection(Section):
     threads: int
     timings: list[Timing]
     onnxruntime: str = Field(default="", description="why ONNX Runtime is not among the timings, or that it is")
-    speedup_f32: float = Field(description="source's median over the f32 IR's, in the same run")
-    speedup_deployed: float = Field(description="source's median over the deployed IR's, in the same run")
+    speedup_f32: float = Field(description="how many times as fast as the source the f32 IR is, turn by turn")
+    speedup_deployed: float = Field(description="the same of the deployed IR")
     goal: str = Field(default="latency", description="what the runtime configuration was chosen for")
     goal_met: bool = Field(default=True, description="false: no configuration kept the latency that was asked for")
     runtime: RuntimeConfiguration | None = Field(
