@@ -29,7 +29,12 @@ async def load_all(repository: Repository, settings: Settings, telemetry: Teleme
         event(logging.ERROR, repository.fault)
     if not repository.models:
         return
-    core, cache = await in_thread(lambda: new_core(settings.cache))
+    try:
+        core, cache = await in_thread(lambda: new_core(settings.cache))
+    except Exception as error:  # a library or a file that is not there: none of the models can be served
+        for entry in repository.entries():
+            fail(entry, "unexpected", f"OpenVINO cannot be used: {type(error).__name__}: {one_line(error)}", telemetry)
+        return
     for entry in repository.entries():
         await load_entry(entry, core, cache, settings, telemetry)
     gc.collect()

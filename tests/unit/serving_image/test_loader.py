@@ -121,6 +121,16 @@ def test_samples_that_are_lost_later_fail_the_self_test_then(tmp_path: Path, rel
     assert f"{metric} 1" in server.get("/metrics").text and server.get("/v2/health/ready").status_code == 200
 
 
+def test_without_openvino_it_says_so(released, start, tmp_path: Path) -> None:
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino/__init__.py").write_text("raise ImportError('libopenvino.so.2640: cannot open')")
+    server = start(released.models, PYTHONPATH=str(tmp_path))
+    document = server.wait_settled()
+    assert document["state"] == "failed" and not document["ready"]
+    assert "OpenVINO cannot be used: ImportError: libopenvino.so.2640: cannot open" in document["error"]
+    assert any(line["level"] == "error" and "OpenVINO cannot be used" in line["message"] for line in server.lines())
+
+
 def test_one_model_at_fault_leaves_the_others_and_the_process(damaged) -> None:
     assert damaged.get("/v2/health/ready").status_code == 503
     assert damaged.get("/v2/health/live").status_code == 200
