@@ -47,7 +47,7 @@ def api():
 
 @api().parametrize()
 def test_the_server_does_what_the_document_says(case, server) -> None:
-    answer = case.call_and_validate(base_url=server.url(""))
+    answer = case.call_and_validate(base_url=server.url(""), session=server.session)
     SEEN[case.operation.label, answer.status_code] += 1
 
 
