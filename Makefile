@@ -23,6 +23,9 @@ BASE_IMAGE ?=
 ## PLAIN_HTTP=1 talks plain http to REGISTRY.
 PLAIN_HTTP ?=
 
+## Processes that `make test` runs tests in.
+WORKERS ?= 2
+
 ## Which images to build: core onnx pytorch tensorflow runtime; all where empty.
 TARGETS ?=
 
@@ -53,7 +56,8 @@ demo: $(call stamp,$(EXTRAS)) ## Take an example from training to a served, GitO
 	@$(BIN)/python examples/demo.py --model $(MODEL) --seed $(SEED) $(if $(KEEP),--keep)
 
 test: $(call stamp,dev) ## Run all tests that a machine without a cluster can
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	--cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-clients: $(call stamp,dev) ## Run the tests with KServe's clients, in an environment of their own (450 MB)
 	$(BIN)/python -m pytest -m clients tests/clients
