@@ -104,15 +104,14 @@ def measure(work: Work, asked: Asked) -> BenchmarkSection:
     needs = sizing.memory(server_mib)
     cpu = sizing.cpu(busy(ours, choice.runtime), work.profile, work.description.target.goal)
     fits, because = sizing.fit(work.profile, needs)
-    base = measured["source"].p50_ms()
     return BenchmarkSection(
         profile=work.profile.name,
         machine=where,
         threads=min(work.threads, choice.runtime.threads),
         timings=entries,
         onnxruntime=timing_entries.onnxruntime(work),
-        speedup_f32=base / measured["f32"].p50_ms(),
-        speedup_deployed=base / ours.p50_ms(),
+        speedup_f32=timing_entries.speedup(entries[-2]),
+        speedup_deployed=timing_entries.speedup(entries[-1]),
         goal=search.wish(work.description.target),
         goal_met=choice.goal_met,
         runtime=choice.runtime,
@@ -135,9 +134,12 @@ def measure(work: Work, asked: Asked) -> BenchmarkSection:
 
 def before(work: Work, optimization: OptimizationSection, against: str) -> Earlier | None:
     """The earlier release to time again; None where none was named, or only its record is at hand."""
-    if against in ("", regression.PREVIOUS):
+    if not against:
         return None
-    return regression.find(work.root, against, work.description.name, [one.name for one in optimization.inputs])
+    inputs = [one.name for one in optimization.inputs]
+    if against == regression.PREVIOUS:
+        return regression.deployed(work.root, work.description.name, inputs)
+    return regression.find(work.root, against, work.description.name, inputs)
 
 
 def chosen(setting: Setting, asked: Asked) -> tuple[Choice, bool]:

@@ -1,8 +1,8 @@
 """The release beside an earlier one, and the gate on being slower.
 
-The earlier release's own IR is timed again, in turns with this one: figures of two runs cannot be compared. Where only
-its record is at hand (`previous`, what git says is deployed), the recorded figures are shown beside the new ones, and
-nothing is gated.
+The earlier release's own IR is timed again, in turns with this one: figures of two runs cannot be compared. Of the
+release that git says is deployed (`previous`) fetch-model may have brought the IR. Where only its record is at hand,
+the recorded figures are shown beside the new ones, and nothing is gated.
 """
 
 import json
@@ -16,6 +16,7 @@ from converters.measured import Measured
 from converters.quantities import pace
 from nearedge.errors import GateError, InputError
 from nearedge.files import inside
+from nearedge.progress import say
 from nearedge.release import record
 from nearedge.release.description import first_fault
 from nearedge.release.record import Identity, Record
@@ -48,6 +49,25 @@ def find(root: Path, path: str, name: str, inputs: list[str]) -> Earlier:
     xml = folder / "model.xml"
     execution.check_hashes(xml, identity.ir.xml_sha256, identity.ir.bin_sha256, "the earlier release")
     return Earlier(xml, identity, path)
+
+
+def deployed(root: Path, name: str, inputs: list[str]) -> Earlier | None:
+    """The release that git says is deployed, where fetch-model brought its model and it is the one in the record.
+
+    None where it is not, or where it cannot be compared; a line says why.
+    """
+    previous = record.read_previous(root)
+    if previous is None or not (root / record.PREVIOUS_MODEL).is_dir():
+        return None
+    try:
+        found = find(root, record.PREVIOUS_MODEL, name, inputs)
+    except InputError as error:
+        say(f"{error}; its recorded figures are taken")
+        return None
+    if found.identity != previous.identity:
+        say(f"{record.PREVIOUS_MODEL}: is not the release in {record.PREVIOUS}; its recorded figures are taken")
+        return None
+    return found
 
 
 def read_identity(path: Path) -> Identity:

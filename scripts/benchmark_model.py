@@ -62,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
         default="",
         metavar="RELEASE",
         help="folder in the workspace with an earlier release's model.xml, model.bin and release.json, which is timed "
-        "in turns with this one; or 'previous' for the figures of the record that git says is deployed",
+        "in turns with this one; or 'previous' for what git says is deployed: its model where fetch-model brought it, "
+        "else the figures of its record",
     )
     options.add_argument(
         "--allowed-slowdown",

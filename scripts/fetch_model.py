@@ -13,7 +13,7 @@ from pathlib import Path
 
 from converters import companions, formats, own_code
 from nearedge.delivery import access as registry
-from nearedge.delivery import bucket, deployed, git, site_usage
+from nearedge.delivery import bucket, deployed, git, previous_model, site_usage
 from nearedge.delivery.download import Client
 from nearedge.delivery.fetch import Collected, collect
 from nearedge.delivery.places import Access, locate
@@ -49,10 +49,11 @@ class Expected:
 
 @dataclass(frozen=True)
 class Deployed:
-    """Which GitOps repository says what is deployed; an empty URL is the one in the workspace, where there is one."""
+    """Which GitOps repository says what is deployed (empty: the workspace's own), and whether to bring its `model`."""
 
     url: str = ""
     branch: str = "main"
+    model: bool = False
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="cap on what is fetched and unpacked")
     options.add_argument("--git-url", default="", help="GitOps repository; empty: gitops.git in the workspace")
     options.add_argument("--git-branch", default="main", help="branch of the GitOps repository")
+    options.add_argument(
+        "--fetch-previous", type=boolean, default=False,
+        help="true: bring the model of the deployed release too, out of its image, to be timed beside the new one",
+    )  # fmt: skip
     for kind in STEP_IMAGES:
         options.add_argument(f"--step-image-{kind}", default="", help=f"image to name for a model that needs {kind}")
     options.add_argument("--plain-http", type=boolean, default=False, help="speak plain http to the registry")
@@ -114,6 +119,8 @@ def run(
             if not expected.code:
                 own_code.refuse(collected.description, into, collected.code_sha256)
             fetch_previous(workspace, collected.description.name, reach.repository, known_as)
+    if known_as.model:
+        previous_model.bring(workspace, reach.registry, reach.max_bytes)
     section = SourceSection(
         name=collected.description.name,
         version=collected.description.version,
@@ -220,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             web=Client(options.ca_bundle),
             store=bucket.Access(options.s3_endpoint, options.aws_credentials, options.ca_bundle),
         )
-        known_as = Deployed(options.git_url, options.git_branch)
+        known_as = Deployed(options.git_url, options.git_branch, options.fetch_previous)
         expected = Expected(options.sha256, options.require_sha256, options.allow_code)
         section = run(options.workspace, options.model, options.source, reach, known_as, expected)
         images = {kind: getattr(options, f"step_image_{kind}") for kind in STEP_IMAGES}

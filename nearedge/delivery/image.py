@@ -17,6 +17,8 @@ from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError, UnsupportedError
 
 CONFIG_LIMIT = 4 << 20
+MODEL_LAYER = "model"
+"""What a record calls the layer with model.xml and model.bin."""
 EPOCH = "1970-01-01T00:00:00Z"
 RUNTIME_LABEL, MODEL_LABEL, VERSION_LABEL = "io.nearedge.runtime", "io.nearedge.model", "io.nearedge.version"
 RUNTIME_CONTRACT = "1"
@@ -125,7 +127,7 @@ def model_layers(files: ModelFiles, scratch: Path, compression: Compression = "f
         Entry(f"{folder}/model.xml", files.xml, sha256=files.xml_sha256),
         Entry(f"{folder}/model.bin", files.bin, sha256=files.bin_sha256),
     ]
-    layers = [write_layer(model, scratch / "model", "model", compression)]
+    layers = [write_layer(model, scratch / "model", MODEL_LAYER, compression)]
     if files.golden is not None:
         golden = [Entry(f"{folder}/golden.npz", files.golden, sha256=files.golden_sha256)]
         layers.append(write_layer(golden, scratch / "golden", "golden samples", compression))

@@ -197,7 +197,7 @@ def put_small_base(store, tag, content=b"runtime", scratch=None, **settings):
     return manifest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_base():
     """The function that puts a small runtime base into a layout or a repository."""
     return put_small_base

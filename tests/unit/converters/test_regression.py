@@ -28,6 +28,16 @@ def earlier(digits_release, tmp_path):
     return folder
 
 
+@pytest.fixture
+def previous(earlier):
+    """The same as fetch-model brings it, beside the record in git; the workspace."""
+    root = earlier.parent
+    shutil.copytree(earlier, root / record.PREVIOUS_MODEL)
+    identity = regression.read_identity(earlier / "release.json")
+    (root / record.PREVIOUS).write_text(record.dump(RECORD.model_copy(update={"identity": identity})))
+    return root
+
+
 def measured(p50, noise=0.0):
     return Measured(1, 1, [[p50 * (1 + noise * (at % 3))] for at in range(15)], peak_mib=100 + p50)
 
@@ -91,6 +101,51 @@ def test_what_is_no_earlier_release_of_the_model_is_one_line(earlier, fault, sai
     with pytest.raises(InputError, match=said) as caught:
         fault(earlier)
     assert "\n" not in str(caught.value)
+
+
+def deployed(root, inputs=INPUTS):
+    return regression.deployed(root, RECORD.identity.name, inputs)
+
+
+def test_the_deployed_release_is_found_where_its_model_was_brought(previous):
+    found = deployed(previous)
+    assert found.xml == (previous / record.PREVIOUS_MODEL / "model.xml").resolve()
+    assert found.identity == record.read_previous(previous).identity and found.where == "previous/model"
+
+
+def test_a_record_alone_or_a_first_release_has_no_model(previous):
+    shutil.rmtree(previous / record.PREVIOUS_MODEL)
+    assert deployed(previous) is None
+    (previous / record.PREVIOUS).unlink()
+    assert deployed(previous) is None
+
+
+def without_weights(root):
+    (root / record.PREVIOUS_MODEL / "model.bin").unlink()
+
+
+def cut_short(root):
+    (root / record.PREVIOUS_MODEL / "model.bin").write_bytes(b"x")
+
+
+def of_another_release(root):
+    (root / record.PREVIOUS).write_text(record.dump(RECORD))
+
+
+@pytest.mark.parametrize("fault,said", [
+    (without_weights, "model.bin: missing"), (cut_short, "its sha256 differs"),
+    (of_another_release, "is not the release in previous/release.json"),
+])  # fmt: skip
+def test_a_deployed_model_that_is_not_the_records_stops_nothing(previous, capsys, fault, said):
+    fault(previous)
+    assert deployed(previous) is None
+    line = capsys.readouterr().err
+    assert said in line and "its recorded figures are taken" in line and line.count("\n") == 1
+
+
+def test_a_deployed_model_with_other_inputs_stops_nothing(previous, capsys):
+    assert deployed(previous, ["another"]) is None
+    assert "cannot be compared; its recorded figures are taken" in capsys.readouterr().err
 
 
 def test_surely_slower_than_is_allowed_stops(earlier):
