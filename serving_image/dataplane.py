@@ -1,4 +1,4 @@
-"""What the protocol means: metadata, readiness and inference. REST translates to it, as gRPC can."""
+"""What the protocol means: metadata, readiness and inference. REST and gRPC both translate to it."""
 
 import logging
 import time
@@ -50,9 +50,11 @@ class DataPlane:
         return {"name": "nearedge", "version": __version__, "extensions": EXTENSIONS}
 
     def ready(self) -> bool:
-        """Whether every model answers and we are not about to end."""
+        """Whether every model answers, the folder holds what was asked for, and we are not about to end."""
+        if self.draining or self.repository.fault:
+            return False
         entries = self.repository.entries()
-        return not self.draining and bool(entries) and all(entry.state == "ready" for entry in entries)
+        return bool(entries) and all(entry.state == "ready" for entry in entries)
 
     def readiness(self) -> dict[str, Any]:
         """Why we are ready or not: what `GET /v2/health/ready` says. `ready_after_ms`: since the process began."""

@@ -147,6 +147,18 @@ def test_an_empty_folder(tmp_path: Path, start) -> None:
     assert "holds no models" in document["error"]
 
 
+def test_a_version_that_one_model_lacks_keeps_the_server_unready(released, tmp_path: Path, start) -> None:
+    for name, version in (("digits", "1"), ("mixed", "2")):
+        shutil.copytree(released.models / name / "1", tmp_path / name / version)
+    server = start(tmp_path, "--versions=1")
+    document = server.wait_settled()
+    assert (document["ready"], document["state"]) == (False, "failed")
+    assert document["error"] == "model 'mixed' has no version 1; there are 2"
+    assert server.get("/v2/health/ready").status_code == 503
+    assert server.get("/v2/models/digits/ready").json()["ready"] is True
+    assert "nearedge_server_ready 0" in server.get("/metrics").text
+
+
 def test_a_folder_as_openvino_model_server_has_it(tmp_path: Path, start, tools) -> None:
     tools.plain(tmp_path, "digits", tools.digits().model)
     tools.plain(tmp_path, "digits", tools.digits().model, "2")
