@@ -6,7 +6,8 @@ from pathlib import Path
 from serving_image.faults import UnauthorizedError
 
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
-"""Answered without a token: a kubelet's probes cannot read one from a Secret. They tell names and states alone."""
+"""Answered without a token: a kubelet's probes cannot read one from a Secret. They tell names, states and
+reasons, nothing that a client sent or was answered (decision 0018)."""
 
 
 class Token:
