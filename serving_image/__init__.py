@@ -1,7 +1,7 @@
 """The model server that runs at the site: Open Inference Protocol over REST and gRPC, on OpenVINO.
 
 It stands alone: it imports nothing else of this repository and reads the release record as plain JSON.
-REST (on uvicorn) and gRPC (`grpc`) only translate; what the protocol means is in `dataplane.DataPlane`, which both share.
+REST (on uvicorn) and gRPC (`grpc`) only translate; what the protocol means is in `dataplane.DataPlane`.
 """
 
 __version__ = "0.1.0"
