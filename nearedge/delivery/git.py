@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from nearedge.delivery.git_home import environment, private_home
 from nearedge.errors import MachineError, OutsideError
 
 TIMEOUT_S = 1800.0
+POLL_S, GRACE_S = 0.2, 2.0
+"""Seconds between two looks at what git does, and from asking it to end to killing it."""
 TELLING = re.compile(r"^(fatal|error|remote|ssh|!|Host key|Permission denied|No RSA|kex_)", re.IGNORECASE)
 MACHINE_FAULTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 PROXY_LOGIN = re.compile(r"(error: |response |HTTP code )407\b")
@@ -52,9 +55,11 @@ class Git:
         text: str | None = None,
         env: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
+        watch: Callable[[], None] = lambda: None,
     ) -> str:
         """Run `git *arguments` in the folder `at`, `text` on its standard input; its standard output.
 
+        `watch` is called every POLL_S seconds while git runs without `text`; what it raises stops git and is passed on.
         Raises RefusedError where git fails, OutsideError where it takes longer than `timeout_s` seconds, MachineError
         where it fails for want of space here.
         """
@@ -69,7 +74,7 @@ class Git:
             start_new_session=True,
         )
         try:
-            output, complaints = process.communicate((text or "").encode(), timeout_s)
+            output, complaints = ended(process, (text or "").encode(), timeout_s, watch)
         except BaseException as error:
             stop(process)
             if isinstance(error, subprocess.TimeoutExpired):
@@ -89,12 +94,29 @@ class Git:
         return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
 
 
+def ended(
+    process: subprocess.Popen[bytes], text: bytes, timeout_s: float, watch: Callable[[], None]
+) -> tuple[bytes, bytes]:
+    """What git wrote to its standard output and error until its end. Raises TimeoutExpired, and what `watch` raises."""
+    end = time.monotonic() + timeout_s
+    while not text:  # what is written to it cannot be taken up again after a time-out
+        left = end - time.monotonic()
+        try:
+            return process.communicate(timeout=max(0.0, min(POLL_S, left)))
+        except subprocess.TimeoutExpired:
+            if left <= POLL_S:
+                raise
+        watch()
+    return process.communicate(text, timeout_s)
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill git and the transport helpers it started, and reap it."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        process.kill()
+    """End git and the transport helpers it started, by force where they take long, and reap it."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
     process.communicate()
 
 

@@ -25,10 +25,13 @@ SETTINGS = """\
 \tdetachedHead = false
 [gc]
 \tauto = 0
+[fetch]
+\tunpackLimit = 1
 [http]
 \tlowSpeedLimit = 1
 \tlowSpeedTime = 60
 """
+"""A pack is written to disk as it arrives, however few files it holds; unpacked, each would be in memory first."""
 
 
 @dataclass(frozen=True)

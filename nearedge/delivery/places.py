@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from nearedge.delivery import access, bucket, bucket_place, git
+from nearedge.delivery import access, bucket, bucket_place, git, git_place
 from nearedge.delivery import reference as references
 from nearedge.delivery.archives import Limits, extract, is_archive
 from nearedge.delivery.artifact import pull_artifact
@@ -89,31 +89,10 @@ def from_git(reference: str, scratch: Path, reach: Access) -> Place:
     url = parts._replace(path=path, fragment="").geturl()
     subpath = unquote(parts.fragment)
     root = scratch / "clone"
-    root.mkdir()
     with git.session(reach.repository) as client:
-        commit = checkout(client, url, ref, root)
-    if size_of(root) > reach.max_bytes:
-        raise InputError(f"{git.without_credentials(url)}: the repository is more than max-bytes {reach.max_bytes}")
+        commit = git_place.bring(client, git_place.Wanted(url, ref, root, reach.max_bytes), reach.web)
     origin = f"git+{git.without_credentials(url)}@{commit}" + (f"#{subpath}" if subpath else "")
     return described(root, subpath, origin, scratch, reach)
-
-
-def checkout(client: git.Git, url: str, ref: str, into: Path) -> str:
-    """Check out the commit that `ref` names (the remote's default branch where it is empty); the commit's id."""
-    if ref.startswith("-") or any(letter.isspace() or letter in ":^~?*[\\" for letter in ref):
-        raise InputError(f"{ref!r}: is no name of a branch, tag or commit")
-    client.run("init", "--quiet", at=into)
-    try:
-        client.run("fetch", "--quiet", "--depth=1", "--no-tags", "--", url, ref or "HEAD", at=into)
-    except git.RefusedError as error:
-        name = git.without_credentials(url)
-        if "find remote ref" in error.output:
-            raise OutsideError(
-                f"{name}: has no branch, tag or commit {ref or 'HEAD'!r}; check the reference"
-            ) from error
-        raise OutsideError(f"{name}: {error}") from error
-    client.run("checkout", "--quiet", "FETCH_HEAD", at=into)
-    return client.run("rev-parse", "HEAD", at=into).strip()
 
 
 def from_web(reference: str, scratch: Path, reach: Access) -> Place:

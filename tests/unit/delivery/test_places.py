@@ -169,6 +169,7 @@ def test_git_without_that_ref_or_path_or_room(tmp_path: Path, repository: Path) 
             locate(f"git+file://{repository}{subpath}", None, scratch_of(tmp_path / str(number)), ACCESS)
     with pytest.raises(InputError, match="more than max-bytes 100"):
         locate(f"git+file://{repository}", None, scratch_of(tmp_path / "small"), Access(max_bytes=100))
+    assert not list((tmp_path / "small" / "scratch").iterdir())
 
 
 def test_the_web_description_first(tmp_path: Path, folder: Path, web: str) -> None:
