@@ -1,5 +1,6 @@
 """The REST front end: which path means what, and how faults become answers. It only translates to the data plane."""
 
+import contextlib
 import logging
 import random
 import re
@@ -82,6 +83,18 @@ class App:
         )
         return 500, JSON_HEADERS, dumped({"error": "internal error; the server's log says more"})
 
+    def unparsed(self, status: int, reason: str, asked: tuple[str, str], headers: list[tuple[bytes, bytes]]) -> Answer:
+        """The answer to what is no request, or none in time, behind which the connection is closed; counted and logged.
+
+        `asked` is the method and the path where it is the body that is at fault; `headers` are those read.
+        """
+        request = Request(*asked, headers)
+        with contextlib.suppress(NotFoundError):
+            self.identify(request)
+        body = dumped({"error": reason})
+        done = self.finished(request, (status, JSON_HEADERS, body))
+        return status, done if self.dataplane.draining else [*done, (b"connection", b"close")], body
+
     async def respond(self, request: Request, answer: Answer, send: Send) -> None:
         """Send the answer."""
         status, headers, body = answer
@@ -131,14 +144,10 @@ class App:
         """The answer to a request. Raises RequestError."""
         if request.path not in OPEN_PATHS:
             self.token.check(request.headers.get(b"authorization"))
-        found = MODEL_PATH.fullmatch(request.path)
+        found = self.identify(request)
         if found is None:
             return self.server_answer(request)
         name, version, action = found["model"], found["version"], found["action"]
-        request.infers = action == "infer"
-        if name in self.dataplane.repository.models:  # only names that exist become labels of metrics
-            known = self.dataplane.repository.entry(name, version)
-            request.model, request.version = known.name, known.version
         if request.infers:
             allow(request, "POST")
             return await self.infer(request, receive, name, version)
@@ -152,6 +161,17 @@ class App:
             document = await self.dataplane.self_test(name, version)
             return as_json(document, 503 if document["passed"] is False else 200)
         return as_json(self.dataplane.model_metadata(name, version))
+
+    def identify(self, request: Request) -> re.Match[str] | None:
+        """What a path about a model names, noted in the request; None for another path. Raises NotFoundError."""
+        found = MODEL_PATH.fullmatch(request.path)
+        if found is None:
+            return None
+        request.infers = found["action"] == "infer"
+        if found["model"] in self.dataplane.repository.models:  # only names that exist become labels of metrics
+            known = self.dataplane.repository.entry(found["model"], found["version"])
+            request.model, request.version = known.name, known.version
+        return found
 
     def server_answer(self, request: Request) -> Answer:
         """The answer to a path that is about no model."""

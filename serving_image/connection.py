@@ -2,15 +2,15 @@
 
 import asyncio
 import resource
+from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from serving_image.app import Answer
+from serving_image.corked import Corked
 from serving_image.large_body import LARGE_BYTES, LargeBody
-
-JOINED_BYTES = 1 << 16
-"""Pieces larger than this are sent by themselves rather than copied."""
 
 HEAD_BYTES = 1 << 19
 """Largest head of a request that comes in pieces; well above one read of 256 KiB, which may hold a body as well."""
@@ -23,6 +23,10 @@ TAKEN_BYTES = 1 << 16
 
 OTHER_FILES = 100
 """Files that are open beside the connections of clients: listeners, models, OpenVINO's own, what a scrape reads."""
+
+Headers = list[tuple[bytes, bytes]]
+Unparsed = Callable[[int, str, tuple[str, str], Headers], Answer]
+"""`App.unparsed`."""
 
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 46\r\n"
@@ -40,55 +44,6 @@ def connection_limit(wanted: int) -> int:
     return max(1, min(wanted, soft - OTHER_FILES))
 
 
-class Corked:
-    """A transport that gathers what is written in one turn of the event loop and sends it once.
-
-    uvicorn writes headers and body apart: two system calls and two packets, which cost more than a small inference.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        """`transport` is the real one; what is not overridden here is its own."""
-        self.transport = transport
-        self.loop = loop
-        self.pieces: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:  # whatever the real transport has
-        """Everything else is the real transport's."""
-        return getattr(self.transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Keep `data` until the end of this turn."""
-        if not self.pieces:
-            self.loop.call_soon(self.flush)
-        self.pieces.append(data)
-        if len(data) > JOINED_BYTES:
-            self.flush()
-
-    def write_now(self, data: bytes) -> None:
-        """Send `data`, and before it what was kept."""
-        if self.pieces:
-            self.pieces.append(data)
-            self.flush()
-        else:
-            self.transport.write(data)
-
-    def flush(self) -> None:
-        """Send what was kept."""
-        pieces, self.pieces = self.pieces, []
-        if not pieces:
-            return
-        if len(pieces[-1]) > JOINED_BYTES:
-            for piece in pieces:
-                self.transport.write(piece)
-        else:
-            self.transport.write(b"".join(pieces))
-
-    def close(self) -> None:
-        """Send what was kept, then close."""
-        self.flush()
-        self.transport.close()
-
-
 class Connection(HttpToolsProtocol):
     """What `uvicorn.Config(http=...)` takes. uvicorn bounds neither size nor time of a head, nor how long it takes a
     client to read an answer, and leaves over its limit all connections open.
@@ -103,10 +58,11 @@ class Connection(HttpToolsProtocol):
     write_timer: asyncio.TimerHandle | None = None
 
     def __init__(
-        self, *arguments: Any, limit: int = 1 << 30, patience: float = HEAD_S, **named: Any
+        self, *arguments: Any, unparsed: Unparsed, limit: int = 1 << 30, patience: float = HEAD_S, **named: Any
     ) -> None:  # uvicorn's own arguments
         """At most `limit` connections are open at a time. `patience` is the time of a request in seconds."""
         super().__init__(*arguments, **named)
+        self.unparsed = unparsed
         self.limit = limit
         self.patience = patience
 
@@ -151,9 +107,36 @@ class Connection(HttpToolsProtocol):
             return
         self.head_bytes += len(data)
         if self.head_bytes > HEAD_BYTES:
-            self.send_400_response("Request head too large.")
+            self.refuse(400, "the request's head is too large")
         elif self.head_timer is None:
-            self.head_timer = self.loop.call_later(min(HEAD_S, self.patience), self.transport.close)
+            self.head_timer = self.loop.call_later(min(HEAD_S, self.patience), self.head_timed_out)
+
+    def send_400_response(self, msg: str) -> None:
+        """What has come is no HTTP."""
+        del msg  # uvicorn's words
+        self.refuse(400, "this is no HTTP request")
+
+    def head_timed_out(self) -> None:
+        """The head is not complete. Where it waits behind another request, an answer would be taken for that one's."""
+        if self.idle():
+            self.refuse(408, "the request's head did not come in time")
+        else:
+            self.transport.close()
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Answer what never became a request, and close."""
+        in_body = not self.in_head and not self.idle()
+        headers = self.headers if self.in_head or in_body else []  # else they are those of the request before
+        asked = (self.scope["method"], self.scope["path"]) if in_body else ("", "")
+        self.transport.write(self.whole(*self.unparsed(status, reason, asked, headers)))
+        self.transport.close()
+
+    def whole(self, status: int, headers: Headers, body: bytes) -> bytes:
+        """An answer on the wire. Names and values of headers are ours, or were checked before they got into them."""
+        parts = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        return b"".join((*parts, b"\r\n", body))
 
     def pause_writing(self) -> None:
         """The client does not take what we send as fast as we do; it is timed, whatever else it has asked."""

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
 from serving_image.at_once import AtOnce, Header
 from serving_image.connection import Connection
 from serving_image.large_body import LARGE_BYTES
@@ -21,7 +19,7 @@ class DirectConnection(Connection):
 
     def __init__(self, *arguments: Any, at_once: AtOnce, **named: Any) -> None:  # uvicorn's own arguments
         """`arguments` and `named` are those of `Connection`."""
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, unparsed=at_once.app.unparsed, **named)
         self.at_once = at_once
         self.pieces: list[bytes] = []
 
@@ -86,13 +84,7 @@ class DirectConnection(Connection):
             super().on_body(piece)
 
     def send(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Send a whole answer. Names and values of headers are ours, or were checked before they got into them."""
-        parts = [STATUS_LINE[status]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n", body)
-        self.transport.write_now(b"".join(parts))  # type: ignore[attr-defined]  # it is a Corked
+        """Send a whole answer."""
+        self.transport.write_now(self.whole(status, headers, body))  # type: ignore[attr-defined]  # it is a Corked
         self.server_state.total_requests += 1
         self.answered = True

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import orjson
 
 LOGGER = logging.getLogger("serving_image")
+SAID_ELSEWHERE = "Invalid HTTP request received."
+"""uvicorn's warning; such a request has a line of its own, where requests are logged."""
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -44,6 +46,7 @@ def configure(level: str) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(threshold)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != SAID_ELSEWHERE)
     logging.captureWarnings(True)
 
 

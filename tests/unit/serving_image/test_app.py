@@ -200,7 +200,29 @@ def raw(server, request: bytes, half_close: bool = False) -> bytes:
     ],
 )
 def test_what_is_no_http_is_400(server, request_bytes: bytes) -> None:
-    assert raw(server, request_bytes).startswith(b"HTTP/1.1 400")
+    head, _, body = raw(server, request_bytes).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert json.loads(body) == {"error": "this is no HTTP request"}
+    assert (headers[b"content-type"], headers[b"connection"]) == (b"application/json", b"close")
+    assert int(headers[b"content-length"]) == len(body)
+    line = next(line for line in server.lines() if line.get("request_id") == headers[b"x-request-id"].decode())
+    assert (line["message"], line["status"], line["level"]) == ("request", 400, "info")
+
+
+def test_an_inference_whose_body_is_no_http_is_logged_and_counted(server) -> None:
+    series = 'nearedge_requests_total{model="digits",version="1",protocol="rest",code="400"} '
+
+    def counted() -> int:
+        lines = server.get("/metrics").text.splitlines()
+        return sum(int(line.removeprefix(series)) for line in lines if line.startswith(series))
+
+    before = counted()
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nX-Request-Id: no-chunk\r\n"
+    assert b"x-request-id: no-chunk\r\n" in raw(server, head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+    found = [line for line in server.lines() if line.get("request_id") == "no-chunk"]
+    assert [(line["path"], line["model"], line["status"]) for line in found] == [(f"{DIGITS}/infer", "digits", 400)]
+    assert counted() == before + 1
 
 
 def test_chunked_and_pipelined_requests(server) -> None:

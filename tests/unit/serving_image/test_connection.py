@@ -1,6 +1,7 @@
 """Connections: answers in one piece, and clients that never come to the point."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from serving_image import connection
+from serving_image.corked import Corked
 
 
 class Transport:
@@ -35,7 +37,7 @@ class Transport:
 def test_what_is_written_in_one_turn_is_sent_once(pieces: list[bytes], written: list[bytes]) -> None:
     async def body() -> list[bytes]:
         transport = Transport()
-        corked = connection.Corked(transport, asyncio.get_running_loop())
+        corked = Corked(transport, asyncio.get_running_loop())
         for piece in pieces:
             corked.write(piece)
         await asyncio.sleep(0)
@@ -47,7 +49,7 @@ def test_what_is_written_in_one_turn_is_sent_once(pieces: list[bytes], written: 
 def test_close_sends_first() -> None:
     async def body() -> Transport:
         transport = Transport()
-        corked = connection.Corked(transport, asyncio.get_running_loop())
+        corked = Corked(transport, asyncio.get_running_loop())
         corked.write(b"last words")
         corked.close()
         await asyncio.sleep(0)
@@ -110,4 +112,6 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
         await serving
         return answer
 
-    assert asyncio.run(body()) == b""
+    head, _, content = asyncio.run(body()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408") and b"connection: close" in head
+    assert json.loads(content) == {"error": "the request's head did not come in time"}
