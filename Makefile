@@ -55,7 +55,7 @@ help: ## Show this help
 demo: $(call stamp,$(EXTRAS)) ## Take an example from training to a served, GitOps-managed release
 	@$(BIN)/python examples/demo.py --model $(MODEL) --seed $(SEED) $(if $(KEEP),--keep)
 
-test: $(call stamp,dev) ## Run all tests that a machine without a cluster can
+test: $(call stamp,dev) ## Run all tests that a machine without a cluster can, but those of test-clients
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--cov --cov-report=term:skip-covered --cov-fail-under=90
 
