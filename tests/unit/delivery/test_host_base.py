@@ -157,6 +157,13 @@ def test_what_a_server_has_no_use_for_is_not_there(run, module):
     assert "ModuleNotFoundError" in done.stderr
 
 
+def test_it_holds_no_shell_and_no_program_but_python(root):
+    shells = {"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox", "env"}
+    assert not [path for path in root.rglob("*") if path.name in shells]
+    programs = {path.name for folder in root.rglob("bin") for path in folder.iterdir()}
+    assert all(name.startswith("python") for name in programs), programs
+
+
 def test_no_file_of_a_test_a_header_or_telemetry(root):
     names = [path.relative_to(root).as_posix() for path in root.rglob("*")]
     assert not [name for name in names if "/tests/" in name or name.endswith((".h", ".a", ".pyi"))]

@@ -1,5 +1,6 @@
 """The text format, also by its judge's word."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -80,3 +81,14 @@ def test_process_metrics(server) -> None:
     assert Path(f"/proc/{server.process.pid}").stat().st_ctime == pytest.approx(
         float(values["process_start_time_seconds"]), abs=5
     )
+
+
+def test_the_metrics_name_the_image_and_the_time_to_load(released, start) -> None:
+    server = start(released.models, NEAREDGE_IMAGE_DIGEST="sha256:" + "d" * 64).wait_ready()
+    lines = server.get("/metrics").text.splitlines()
+    (info,) = (line for line in lines if line.startswith('nearedge_model_info{model="digits",version="1",'))
+    assert f'digest="sha256:{"d" * 64}"' in info and info.endswith("} 1")
+    weights = json.loads((released.models / "digits/1/release.json").read_text())["ir"]["bin_sha256"]
+    assert f'bin_sha256="{weights}"' in info and 'precision="f32"' in info
+    took = [float(line.rpartition(" ")[2]) for line in lines if line.startswith("nearedge_model_load_seconds{")]
+    assert len(took) == 2 and all(0 < seconds < 60 for seconds in took)
