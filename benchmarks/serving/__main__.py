@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cache", type=Path, default=default, help="folder for environments and models (%(default)s)")
     made.add_argument("--rounds", type=int, default=3, help="runs of each case; medians are taken (%(default)s)")
     made.add_argument("--seconds", type=float, default=5, help="length of one run (%(default)s)")
-    made.add_argument("--requests", type=int, default=20_000, help="requests for the growth of memory (%(default)s)")
+    made.add_argument("--requests", type=int, default=200_000, help="requests for the growth of memory (%(default)s)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
     made.add_argument("--results", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     made.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure (all): {', '.join(PARTS)}")
