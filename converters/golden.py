@@ -2,7 +2,8 @@
 
 Only decisions that stay the same on any instruction set are shipped. Measured: INT8 moved logits by 2.5 of 21 between
 processors with and without VNNI, with the same top-1. So a class sample is taken only where its two largest scores
-are further apart than such a move of both (`converters.thresholds`), and where a process held to AVX2 decides alike.
+are further apart than such a move of both (`converters.thresholds`), and where processes held to less decide alike
+(`converters.held_to_less`).
 """
 
 import io
@@ -26,11 +27,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Candidate:
-    """One request, the deployed IR's answers here, and those under the least instruction set."""
+    """One request, the deployed IR's answers here, and those under each lesser instruction set it has to hold under."""
 
     feed: Feed
     here: Answers
-    least: Answers
+    less: tuple[Answers, ...]
 
 
 def magnitudes(found: Sequence[Candidate]) -> dict[str, float]:
@@ -59,22 +60,42 @@ def least_margin(scores: Array, magnitude: float, precision: Precision) -> float
 
 
 def is_sure(one: Candidate, kinds: Mapping[str, Kind], largest: Mapping[str, float], precision: Precision) -> bool:
-    """Whether every decision of the sample is wide enough to hold anywhere, and holds under the least set."""
+    """Whether every decision of the sample is wide enough to hold anywhere, and holds under the lesser sets."""
     for name, kind in kinds.items():
-        here, least = one.here[name], one.least[name]
-        if here.shape != least.shape:
+        here = one.here[name]
+        if kind in parity.DECIDING and not margin(here) > least_margin(here, largest[name], precision):
+            return False
+    return all(agree(one.here, less, kinds, largest, precision) for less in one.less)
+
+
+def agree(
+    here: Answers, less: Answers, kinds: Mapping[str, Kind], largest: Mapping[str, float], precision: Precision
+) -> bool:
+    """Whether answers under a lesser instruction set decide as those here do, and values are as near as they may be."""
+    for name, kind in kinds.items():
+        ours, theirs = here[name], less[name]
+        if ours.shape != theirs.shape:
             return False
         if kind in parity.DECIDING:
-            axis = parity.class_axis(here.shape)
-            wide = margin(here) > least_margin(here, largest[name], precision)
-            if not wide or not (here.argmax(axis) == least.argmax(axis)).all():
+            axis = parity.class_axis(ours.shape)
+            if not (ours.argmax(axis) == theirs.argmax(axis)).all():
                 return False
         elif kind == "discrete":
-            if not (here == least).all():
+            if not (ours == theirs).all():
                 return False
-        elif np.abs(here.astype(np.float64) - least).max(initial=0.0) > thresholds.ACROSS[precision] * largest[name]:
+        elif np.abs(ours.astype(np.float64) - theirs).max(initial=0.0) > thresholds.ACROSS[precision] * largest[name]:
             return False
     return True
+
+
+def kept(
+    found: Sequence[Candidate], less: Sequence[Answers], kinds: Mapping[str, Kind], precision: Precision
+) -> list[bool]:
+    """Which candidates, sure or not, are answered alike by `less`, the answers to each under a lesser set."""
+    if not found:
+        return []
+    largest = magnitudes(found)
+    return [agree(one.here, other, kinds, largest, precision) for one, other in zip(found, less, strict=True)]
 
 
 def decision(one: Candidate, kinds: Mapping[str, Kind]) -> int:

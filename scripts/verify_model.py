@@ -3,7 +3,6 @@
 import argparse
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from converters import (
     confidence,
     execution,
     golden,
+    held_to_less,
     instruction_set,
-    machine,
     preprocessing,
     proof,
     samples,
@@ -21,10 +20,8 @@ from converters import (
     sources,
     telemetry,
     thresholds,
-    timing,
     workspace,
 )
-from converters.arrays import Array
 from converters.own_code import OwnCode
 from converters.proof import Proof
 from converters.quantities import share
@@ -178,8 +175,11 @@ def write_golden(work: Work, subject: Subject, found: Proof, runner: execution.R
         return
     feeds = pool.feeds[:MOST_GOLDEN_CANDIDATES]
     feeds = [one for one in feeds if {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in feeds[0].items()}]
-    least = held_to_avx2(subject, feeds)
-    candidates = [golden.Candidate(feed, runner.predict(feed), other) for feed, other in zip(feeds, least, strict=True)]
+    whole = held_to_less.whole_range(subject.precision, work.profile.instruction_set)
+    least = thresholds.of(work.description, subject.precision).min_top1_agreement if whole else None
+    less = held_to_less.tried(subject.xml, subject.runtime, feeds, whole)
+    candidates = [golden.Candidate(feed, runner.predict(feed), ()) for feed in feeds]
+    candidates = held_to_less.to_hold(candidates, less, found.kinds, subject.precision, least)
     picked = golden.choose(candidates, found.kinds, allowed, subject.precision)
     if not picked:
         say(f"golden: none of {len(feeds)} samples decides so clearly that every processor must; none are shipped")
@@ -196,18 +196,6 @@ def write_golden(work: Work, subject: Subject, found: Proof, runner: execution.R
     )
     sections.write(work.root, section)
     say(f"golden: {len(picked)} of {len(feeds)} allowed samples will be shipped, {section.size_bytes} bytes")
-
-
-def held_to_avx2(subject: Subject, feeds: list[samples.Feed]) -> list[dict[str, Array]]:
-    """The deployed IR's answers from a process held to AVX2, the least that a site may have.
-
-    bf16 is computed in f32 there, since a processor without bf16 does so.
-    """
-    config = {**execution.properties(subject.runtime, 1), "INFERENCE_PRECISION_HINT": "f32"}
-    extra = instruction_set.limit("avx2", instruction_set.here())
-    one = timing.Subject("golden", "ir", subject.xml, feeds, config)
-    with tempfile.TemporaryDirectory() as folder:
-        return timing.answers_held_to(one, machine.usable_cores()[-1:], extra, Path(folder))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

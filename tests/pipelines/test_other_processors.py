@@ -17,7 +17,16 @@ from scripts import optimize_model, verify_model
 from tests.unit import conftest as digits
 from tests.unit.serving_image.conftest import Running, started
 
-PRECISIONS = ("int8", "bf16")
+HERE = instruction_set.here()
+PRECISIONS = [
+    "int8",
+    pytest.param("int8-accuracy-aware", marks=pytest.mark.skipif(
+        not instruction_set.has_vnni(HERE), reason="this processor has no VNNI, so no weights of eight bits are made"
+    )),
+    pytest.param("bf16", marks=pytest.mark.skipif(
+        not instruction_set.has_bf16(HERE), reason="this processor has no bf16, so no bf16 release can be made"
+    )),
+]  # fmt: skip
 
 
 def released(root: Path, precision: str, models: Path) -> None:
@@ -58,16 +67,19 @@ def turn_classes(xml: Path, to: Path) -> None:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """INT8 and bf16 releases of digits, good and damaged."""
-    if not instruction_set.has_bf16(instruction_set.here()):
-        pytest.skip("this processor has no bf16, so no bf16 release can be made")
+    """INT8 and bf16 releases of digits, good and damaged, as far as this processor can make them."""
+    possible = {
+        "int8": True,
+        "int8-accuracy-aware": instruction_set.has_vnni(HERE),
+        "bf16": instruction_set.has_bf16(HERE),
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "SECONDS", 0.1)
         root = digits.converted(tmp_path_factory.mktemp("digits"))
         text = (root / "source/model.yaml").read_text()
         (root / "source/model.yaml").write_text(text.replace("microshift-small", "sno-medium"))
         folder = tmp_path_factory.mktemp("models")
-        for precision in PRECISIONS:
+        for precision in (one for one, can in possible.items() if can):
             released(root, precision, folder)
     return folder
 

@@ -17,7 +17,7 @@ ALLOWED = Golden(rows=(0, 100), count=4)
 
 def candidate(scores, least=None, name="y"):
     here = {name: np.asarray([scores])}
-    return Candidate({"x": np.zeros((1, 2), "f4")}, here, here if least is None else {name: np.asarray([least])})
+    return Candidate({"x": np.zeros((1, 2), "f4")}, here, (here if least is None else {name: np.asarray([least])},))
 
 
 def sure(scores, precision, kind="class", least=None):
