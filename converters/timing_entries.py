@@ -5,7 +5,9 @@ from converters.workspace import Work
 from nearedge.release.sections import Format, Framework, OptimizationSection, SourceSection, Timing
 
 SPOKEN: dict[Framework, str] = {"pytorch": "PyTorch", "onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}
-OTHERS: dict[Format, str] = {"openvino-ir": "OpenVINO", "tflite": "TensorFlow Lite"}
+OTHERS: dict[Format, str] = {
+    "openvino-ir": "OpenVINO", "tflite": "TensorFlow Lite", "keras": "Keras", "keras-h5": "Keras",
+}  # fmt: skip
 """What runs a source that its framework's step image holds, but not the framework itself."""
 
 

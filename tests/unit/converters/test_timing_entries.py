@@ -28,7 +28,9 @@ def test_what_is_deployed_is_said_rightly(precision, said):
     ("openvino-ir", "onnx", "OpenVINO"),
     ("onnx", "onnx", "ONNX Runtime"),
     ("tflite", "tensorflow", "TensorFlow Lite"),
-    ("keras", "tensorflow", "TensorFlow"),
+    ("keras", "tensorflow", "Keras"),
+    ("keras-h5", "tensorflow", "Keras"),
+    ("savedmodel", "tensorflow", "TensorFlow"),
     ("pt2", "pytorch", "PyTorch"),
 ])  # fmt: skip
 def test_the_source_is_said_to_run_on_what_it_runs_on(form, framework, said):
