@@ -17,7 +17,7 @@ CASES = (
     ("cnn", "json", 8),
 )  # fmt: skip
 BINARY = ("ours", "raw ASGI")
-"""MLServer's and KServe's answers to binary bodies are left out: benchmark_app is what binary bodies are compared with."""
+"""MLServer's and KServe's answers to binary bodies are left out: those are compared with benchmark_app."""
 APP = {"sync": ["-api", "sync", "-hint", "latency"], "two streams": ["-hint", "none", "-nstreams", "2", "-nireq", "2"]}
 
 
