@@ -66,6 +66,38 @@ def test_a_lesser_machine_than_the_sites_is_said(monkeypatch):
     assert found.limited_by.endswith("the site's amx is not on this machine, which has avx2")
 
 
+def in_a_small_pod(monkeypatch, parent):
+    """sno-medium's share in a pod of half a core and 64 MiB; `parent` is what takes groups of ours, or None."""
+    monkeypatch.setattr(machine, "quota", lambda *_: 0.5)
+    monkeypatch.setattr(machine, "memory_mib", lambda *_: 64)
+    monkeypatch.setattr(
+        confinement,
+        "share",
+        lambda cpu, memory: confinement.Share(cpu, memory, cpu_parent=parent, memory_parent=parent),
+    )
+    site = profile.read("sno-medium")
+    assert site.model.cpu > 1 and site.model.memory_mib > 64
+    return site, machine.share(site)
+
+
+@pytest.mark.parametrize("parent,most", [(confinement.Parent(Path("/sys/fs/cgroup"), 2), 0.5), (None, 1.0)])
+def test_a_share_is_never_above_what_the_pod_itself_has(monkeypatch, parent, most):
+    site, held = in_a_small_pod(monkeypatch, parent)
+    assert (held.cpu, held.memory_mib) == (0.5, 64)
+    assert machine.measured_cpu(site, held) == most
+    found = machine.describe(site, held)
+    assert found.measured_cpu == most and "memory to 64 MiB" in found.limited_by
+    assert ("the share of 0.5 CPU could not be held: measured on 1 whole core" in found.limited_by) == (parent is None)
+
+
+@pytest.mark.parametrize("cpu,memory", [(0.25, 32), (0.5, 64)])
+def test_a_share_below_the_pods_is_the_profiles(monkeypatch, cpu, memory):
+    site, _ = in_a_small_pod(monkeypatch, None)
+    least = site.model.model_copy(update={"cpu": cpu, "memory_mib": memory})
+    held = machine.share(site.model_copy(update={"model": least}))
+    assert (held.cpu, held.memory_mib) == (cpu, memory)
+
+
 def test_the_processors_name():
     assert machine.cpu_name("model name\t: A  Good CPU\n") == "A Good CPU"
     assert machine.cpu_name("") == "unknown processor"
