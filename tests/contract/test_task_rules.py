@@ -118,6 +118,22 @@ def test_a_pipeline_hands_each_task_what_it_declares(path: Path) -> None:
         assert bound == {workspace["name"] for workspace in declared["workspaces"]}, task["name"]
 
 
+def test_model_to_edges_defaults_are_the_tasks() -> None:
+    """What is handed on under its own name, but for `against`: a Pipeline knows what is deployed, a Task need not."""
+    spec = document_of(ROOT / "pipelines/model-to-edge/model-to-edge.yaml")["spec"]
+    ours = {param["name"]: param.get("default") for param in spec["params"]}
+    handed = {}
+    for task in spec["tasks"]:
+        declared = document_of(ROOT / f"tasks/{task['taskRef']['name']}/{task['taskRef']['name']}.yaml")["spec"][
+            "params"
+        ]
+        theirs = {param["name"]: param.get("default") for param in declared}
+        own = [one["name"] for one in task["params"] if one["value"] == f"$(params.{one['name']})"]
+        handed |= {(task["name"], name): (ours[name], theirs[name]) for name in own}
+    assert {("fetch-model", "max-bytes"), ("optimize-model", "budget-seconds")} <= set(handed)
+    assert [key for key, (mine, its) in handed.items() if mine != its] == [("benchmark-model", "against")]
+
+
 @pytest.mark.parametrize("path", RESOURCES, ids=lambda path: path.stem)
 def test_no_param_stands_in_a_script(path: Path) -> None:
     for line in path.read_text().splitlines():
