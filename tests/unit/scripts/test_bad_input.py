@@ -1,8 +1,14 @@
 """What must be refused, across the programs: exit status, one line that says why, and nothing half-written."""
 
 import io
+import os
+import subprocess
 import tarfile
+import tempfile
+import threading
+import time
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +182,92 @@ def test_fetch_model_refuses(tmp_path, capsys, monkeypatch, case):
     make(given)
     options = [f"--workspace={workspace}", f"--source={given}", *options]
     refused(capsys, workspace, "fetch", options, status, words)
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers with the status that the path's first folder says, or 404; as a proxy and a store, with 403."""
+
+    def do_GET(self):
+        first = self.path.split("/")[1]
+        self.send_response(403 if "://" in self.path or first == "bucket" else int(first) if first.isdigit() else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_CONNECT(self):
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_POST = do_GET  # noqa: N815  http.server's names
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def refusing():
+    """Host and port of a server that refuses whatever it is asked."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A git repository with a model.yaml."""
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "model.yaml").write_text(MODEL_YAML)
+    who = ["-c", "user.name=n", "-c", "user.email=e@localhost"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *who, *words], cwd=folder, check=True)
+    return folder
+
+
+# --model, other options, whether the server is the proxy, how often we wait (None: urllib3 does), words of the line.
+REACH = {
+    "http 404": ("http://{server}/404/model.yaml", [], False, 0, "status 404; check the URL"),
+    "http 403": ("http://{server}/403/m.tgz", [], False, 0, "status 403; is it private?"),
+    "http 503": ("http://{server}/503/model.yaml", [], False, 5, "status 503, 6 times; try again later"),
+    "http, nobody listens": ("http://127.0.0.1:1/model.yaml", [], False, 5, "6 times; try again later"),
+    "S3 that forbids": ("s3://bucket/m", ["--s3-endpoint=http://{server}"], False, 0, "s3://bucket/m"),
+    "S3, nobody listens": ("s3://bucket/m", ["--s3-endpoint=http://127.0.0.1:1"], False, 5, "6 times; try again later"),
+    "git without that ref": ("git+file://{repository}@v9", [], False, 0, "has no branch, tag or commit 'v9'"),
+    "git without that commit": ("git+file://{repository}@" + "1" * 40, [], False, 0, "git fetch: "),
+    "git 404": ("git+http://{server}/404/r.git", [], False, 0, "not found"),
+    "git 503": ("git+http://{server}/503/r.git", [], False, 5, "503, 6 times; try again later"),
+    "git, nobody listens": ("git+http://127.0.0.1:1/r.git", [], False, 5, "6 times; try again later"),
+    "https by a proxy that forbids": ("https://host.example/m.tgz", [], True, 5, "proxy cannot be reached or refuses"),
+    "http by a proxy that forbids": ("http://host.example/m.tgz", [], True, 0, "status 403"),
+    "git by a proxy that forbids": ("git+https://host.example/m.git", [], True, 0, "403"),
+    "oci by a proxy that forbids": ("oci://host.example/m:1", [], True, None, "proxy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REACH)
+def test_fetch_model_says_what_cannot_be_reached(tmp_path, capsys, monkeypatch, refusing, repository, case):
+    model, options, proxied, waits, words = REACH[case]
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY") if proxied else ():
+        monkeypatch.setenv(name, f"http://{refusing}")
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    workspace = tmp_path / "release"
+    workspace.mkdir()
+    given = [f"--model={model}", *options]
+    given = [text.format(server=refusing, repository=repository) for text in given]
+    refused(capsys, workspace, "fetch", [f"--workspace={workspace}", *given], 4, words)
+    assert waits is None or sum(pause >= 1 for pause in slept) == waits
+    assert not list(scratch.iterdir())
 
 
 CONVERT = {
