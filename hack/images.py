@@ -2,24 +2,27 @@
 
 python hack/images.py --base-image=IMAGE --registry=HOST[/PATH] [--plain-http] [TARGET ...]
 
-Builds with `buildah bud --isolation chroot`, which needs no privilege of a container engine. The references by digest
-are printed as JSON and kept in `.nearedge/images.json` (NEAREDGE_HOME), which `make install` reads.
+Builds with `buildah bud --isolation chroot`, which needs no privilege of a container engine. The base is named to it by
+the digest that its tag has now, and labels record that. The references by digest of what was pushed are printed as JSON
+and kept in `.nearedge/images.json` (NEAREDGE_HOME), which `make install` reads.
 """
 
 import argparse
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hack import pip_settings
 from nearedge import __version__
+from nearedge.delivery import digest as digests
 from nearedge.errors import MachineError, OutsideError
 from nearedge.files import sha256_tree, write_text
 from nearedge.program import EXIT_STATUSES, guarded
@@ -28,13 +31,15 @@ from nearedge.progress import say
 TREE = Path(__file__).resolve().parent.parent
 STEPS, RUNTIME = ("core", "onnx", "pytorch", "tensorflow"), "runtime"
 TARGETS = (*STEPS, RUNTIME)
+BASE_LABEL = "org.opencontainers.image.base"
 NEEDED = ("step_images/Containerfile", "step_images/install.sh", "step_images/copy_runtime.py", "constraints.txt")
+DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
 EPOCH = ("--timestamp=0",)  # the runtime is a base of images whose digest must not depend on the day
 
 
 @dataclass(frozen=True)
 class Build:
-    """What all targets of one run share. `base` is empty for each Containerfile's own default."""
+    """What all targets of one run share. `base` is empty for each Containerfile's own default until `pin`."""
 
     base: str
     registry: str
@@ -42,6 +47,7 @@ class Build:
     context: Path
     lent: Path
     pip: pip_settings.Lent
+    base_digest: str = ""
 
     def name(self, target: str) -> str:
         """The image's name with its tag."""
@@ -78,6 +84,7 @@ def run(base: str, registry: str, plain_http: bool, targets: Sequence[str]) -> d
     if shutil.which("buildah") is None:
         raise MachineError("buildah: not installed; install it (.ci/run does), or build with another machine")
     pushed: dict[str, str] = {}
+    pinned: dict[str, Build] = {}  # the targets of one file have one base, whatever its tag means a minute later
     with tempfile.TemporaryDirectory(prefix="nearedge-images.") as scratch:
         context, lent = Path(scratch, "context"), Path(scratch, "lent")
         settings = pip_settings.lend(pip_settings.settings(), os.environ)
@@ -86,8 +93,11 @@ def run(base: str, registry: str, plain_http: bool, targets: Sequence[str]) -> d
         (lent / "pip.conf").write_text(settings.conf)
         build = Build(base, registry, plain_http, context, lent, settings)
         for target in (one for one in TARGETS if one in targets):
+            file = containerfile(target)
+            if file not in pinned:
+                pinned[file] = pin(build, file)
             say(f"building {build.name(target)}")
-            buildah(*bud(build, target), what=f"building {target}")
+            buildah(*bud(pinned[file], target), what=f"building {target}")
             pushed[target] = push(build, target, Path(scratch, "digest"))
             keep(pushed)  # at once: a target that fails later takes none of these with it
     return pushed
@@ -111,9 +121,38 @@ def pip(command: str, *arguments: str) -> None:
         raise OutsideError(f"pip {command}: {' '.join(result.stdout.split()[-60:])}")
 
 
+def containerfile(target: str) -> str:
+    """The name that a target's Containerfile has in the context."""
+    return "Containerfile" if target in STEPS else "Containerfile.runtime"
+
+
+def pin(build: Build, file: str) -> Build:
+    """`build` with the name and the digest of the base of `file`, which buildah pulls where it has none of the name.
+
+    Raises OutsideError where there is no such image.
+    """
+    found = DEFAULT_BASE.search((build.context / file).read_text())
+    base, _, digest = (build.base or (found[1] if found else "")).partition("@")
+    named = replace(build, base=base, base_digest=digest)
+    if not digest:
+        buildah("pull", "--quiet", *insecure(named), base, what=f"pulling {base}")
+        argv = ["buildah", "inspect", "--type=image", "--format={{.FromImageDigest}}", base]
+        digest = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    if not digests.is_digest(digest):
+        raise OutsideError(f"{base}: its digest is not known ({digest!r}); give the base as NAME@sha256:…")
+    say(f"base {base}@{digest}")
+    return replace(named, base_digest=digest)
+
+
+def insecure(build: Build) -> list[str]:
+    """What lets buildah pull the base by plain http, where it comes from the registry that speaks it."""
+    return ["--tls-verify=false"] if build.plain_http and build.base.startswith(f"{build.registry}/") else []
+
+
 def bud(build: Build, target: str) -> list[str]:
     """The arguments of `buildah bud` for a target. Nothing of pip's settings is among the build's own arguments."""
-    file = "Containerfile" if target in STEPS else "Containerfile.runtime"
+    name, slash, last = build.base.rpartition("/")
+    repository = name + slash + last.partition(":")[0]
     argv = [
         "bud",
         "--isolation=chroot",
@@ -122,13 +161,13 @@ def bud(build: Build, target: str) -> list[str]:
         f"--target={target}",
         f"--tag={build.name(target)}",
     ]
-    argv += [f"--file={build.context / file}", f"--secret=id=pip.conf,src={build.lent / 'pip.conf'}"]
+    argv += [f"--file={build.context / containerfile(target)}", f"--secret=id=pip.conf,src={build.lent / 'pip.conf'}"]
     argv += [f"--secret=id=ca.crt,src={build.pip.ca}"] if build.pip.ca else []
     argv += [f"--volume={folder}:{place}:ro" for place, folder in build.pip.folders.items()]
     argv += [f"--build-arg=CONTEXT={sha256_tree(build.context)}", *(EPOCH if target == RUNTIME else ())]
-    argv += [f"--build-arg=BASE_IMAGE={build.base}"] if build.base else []
-    argv += ["--tls-verify=false"] if build.plain_http and build.base.startswith(f"{build.registry}/") else []
-    return [*argv, str(build.context)]
+    argv += [f"--build-arg=BASE_IMAGE={repository}@{build.base_digest}"]
+    argv += [f"--label={BASE_LABEL}.name={build.base}", f"--label={BASE_LABEL}.digest={build.base_digest}"]
+    return [*argv, *insecure(build), str(build.context)]
 
 
 def push(build: Build, target: str, digest: Path) -> str:

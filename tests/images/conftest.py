@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hack import base_image
@@ -163,11 +164,12 @@ def serving(images, tmp_path_factory):
             inference_precision="f32", performance_hint="LATENCY", streams=1, threads=1
         ),
         thresholds=sections.Thresholds(max_relative=0.1, min_cosine=0.9, min_top1_agreement=0.8),
-        golden=None,
+        golden=golden(workspace),
     )
     files = image.ModelFiles(
-        "plus", "1", workspace / "model.xml", xml, workspace / "model.bin", weights, None, "", record.dump(identity)
-    )
+        "plus", "1", workspace / "model.xml", xml, workspace / "model.bin", weights,
+        workspace / "golden.npz", sha256_file(workspace / "golden.npz"), record.dump(identity),
+    )  # fmt: skip
     runtime = reference.parse(images.references["runtime"])
     found = image.open_base(store.open_store(runtime, workspace, Access(plain_http=True)), runtime.digest)
     (workspace / "scratch").mkdir()
@@ -175,3 +177,20 @@ def serving(images, tmp_path_factory):
     assert isinstance(target, layout.Layout)
     image.build(found, files, target, "1", workspace / "scratch")
     return workspace
+
+
+def golden(workspace):
+    """Two golden samples of y = x + 1 in `golden.npz`, and the section that the record has of them."""
+    from nearedge.files import sha256_file
+    from nearedge.release import sections
+    from serving_image import instruction_set
+
+    path, x = workspace / "golden.npz", np.array([[[0.5, -1]], [[2, 3]]], np.float32)
+    np.savez(path, **{"input/x": x, "output/y": x + 1})
+    return sections.GoldenSection(
+        sha256=sha256_file(path),
+        count=len(x),
+        size_bytes=path.stat().st_size,
+        instruction_set=instruction_set.detect(),
+        tolerances=[sections.Tolerance(output="y", kind="value", value=0.0, close=1e-3)],
+    )

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from pathlib import PurePosixPath
 
+import grpc
 import pytest
 
 from nearedge.delivery import host_packages, sbom
@@ -37,6 +38,9 @@ def call(port, path, body=None, timeout_s=120.0):
 def port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
+
+
+grpc_port = port
 
 
 def serve_and_ask(container, backend, cache, port):
@@ -86,7 +90,7 @@ def test_the_runtime_holds_the_server_and_nothing_else(images):
     assert json.loads(out) == [["serving_image"], [], ["CPU"]]
 
 
-def test_its_config_is_the_contract(images):
+def test_its_config_is_the_contract(images, base):
     inspected = subprocess.run(
         ["skopeo", "inspect", "--config", "--tls-verify=false", f"docker://{without_tag(images.references['runtime'])}"],
         capture_output=True, text=True, check=True, timeout=60,
@@ -94,6 +98,8 @@ def test_its_config_is_the_contract(images):
     config = json.loads(inspected)["config"]
     assert (config["User"], config["Entrypoint"]) == ("1001", ["python3", "-m", "serving_image"])
     assert config["Labels"]["io.nearedge.runtime"] == "1"
+    assert config["Labels"]["org.opencontainers.image.base.name"] == base
+    assert config["Labels"]["org.opencontainers.image.base.digest"].startswith("sha256:")
     assert {"NEAREDGE_MODELS=/models", "NEAREDGE_PORT=8080", "NEAREDGE_HOST=0.0.0.0"} <= set(config["Env"])
 
 
@@ -132,15 +138,21 @@ def test_its_bill_names_the_packages_it_holds(images):
 
 
 @pytest.mark.parametrize("user", ["1001", "1000710000:0", "65534:65534"])
-def test_it_serves_as_anybody_with_nothing(serving, port, user):
+def test_it_serves_as_anybody_with_nothing(serving, port, grpc_port, user):
     options = ["--detach", "--network=host", f"--user={user}", *HARDENED]
     started = subprocess.run(
-        ["podman", "run", *options, f"oci:{serving}/image:1", "--host=127.0.0.1", f"--port={port}", "--grpc-port=off"],
+        ["podman", "run", *options, f"oci:{serving}/image:1", "--host=127.0.0.1", f"--port={port}",
+         f"--grpc-port={grpc_port}"],
         check=True, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     container = started.stdout.strip()
     try:
         assert call(port, "v2/health/ready")["ready"] is True
+        result = call(port, "v2/models/plus/self-test")
+        assert (result["passed"], result["samples"]) == (True, 2)
+        with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+            ask = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
+            assert ask(b"", timeout=30) == b"\x08\x01", "field 1, ready, is true"
         body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.5, 2]}]}
         assert call(port, "v2/models/plus/infer", body)["outputs"][0]["data"] == [2.5, 3.0]
         stopped = subprocess.run(["podman", "stop", "--time=30", container], capture_output=True, check=False)

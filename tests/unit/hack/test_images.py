@@ -2,18 +2,21 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
 from hack import images, pip_settings
 from nearedge.errors import MachineError, OutsideError
 
+DIGEST = f"sha256:{'a' * 64}"
+
 
 @pytest.fixture
 def build(tmp_path):
     lent = pip_settings.Lent("[global]\n", tmp_path / "ca.crt", {"/run/secrets/pip/1": tmp_path / "wheels"})
     (tmp_path / "context").mkdir()
-    return images.Build("base:1", "registry.example/team", True, tmp_path / "context", tmp_path / "lent", lent)
+    return images.Build("base:1", "registry.example/team", True, tmp_path / "context", tmp_path / "lent", lent, DIGEST)
 
 
 def test_secrets_are_lent_as_secrets_and_not_as_arguments_of_the_build(build, tmp_path):
@@ -41,6 +44,44 @@ def test_secrets_are_lent_as_secrets_and_not_as_arguments_of_the_build(build, tm
 def test_plain_http_is_for_that_registry_only(build, base, plain_http, expected):
     asked = dataclasses.replace(build, base=base, plain_http=plain_http)
     assert ("--tls-verify=false" in images.bud(asked, "core")) is expected
+
+
+FAKE_BUILDAH = """#!/bin/sh
+echo "$@" >> {log}
+if [ "$1" = inspect ]; then echo {digest}; fi
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "image"),
+    [
+        ("", "registry.access.redhat.com/ubi9/python-312:latest", "registry.access.redhat.com/ubi9/python-312"),
+        ("r.example:5000/team/base:1", "r.example:5000/team/base:1", "r.example:5000/team/base"),
+        (f"r.example:5000/base@{DIGEST}", "r.example:5000/base", "r.example:5000/base"),
+    ],
+)
+def test_the_base_is_built_on_by_its_digest_and_recorded(build, tmp_path, monkeypatch, base, name, image):
+    shutil.copy(images.TREE / "step_images/Containerfile", build.context)
+    log = tmp_path / "log"
+    log.touch()
+    (tmp_path / "buildah").write_text(FAKE_BUILDAH.format(log=log, digest=DIGEST))
+    (tmp_path / "buildah").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    argv = images.bud(images.pin(dataclasses.replace(build, base=base, base_digest=""), "Containerfile"), "core")
+    assert f"--build-arg=BASE_IMAGE={image}@{DIGEST}" in argv
+    assert f"--label=org.opencontainers.image.base.name={name}" in argv
+    assert f"--label=org.opencontainers.image.base.digest={DIGEST}" in argv
+    asked = [line.split()[0] for line in log.read_text().splitlines()]
+    assert asked == ([] if "@" in base else ["pull", "inspect"])
+
+
+def test_a_base_without_a_digest_is_refused(build, tmp_path, monkeypatch):
+    shutil.copy(images.TREE / "step_images/Containerfile", build.context)
+    (tmp_path / "buildah").write_text(FAKE_BUILDAH.format(log=tmp_path / "log", digest=""))
+    (tmp_path / "buildah").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(OutsideError, match="base:1: its digest is not known"):
+        images.pin(dataclasses.replace(build, base_digest=""), "Containerfile")
 
 
 def test_another_context_is_another_build(build):
