@@ -106,7 +106,7 @@ def zstd_stream(file: IO[bytes]) -> Iterator[IO[bytes]]:
         except ImportError as error:
             message = "zstd layers need Python 3.14 or the package zstandard; install it, or build with gzip layers"
             raise UnsupportedError(message) from error
-        with module.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
+        with module.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as stream:
             yield cast(IO[bytes], io.BufferedReader(Whole(stream, module.ZstdError)))
         return
     with module.ZstdFile(file) as stream:

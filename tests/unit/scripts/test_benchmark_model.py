@@ -74,13 +74,13 @@ def test_everything_is_measured_and_reported(optimized, tmp_path, capsys):
 def test_a_site_with_too_little_memory_does_not_fit(optimized, edit_yaml):
     tiny = (
         "name: tiny\ndescription: x\nnode: {cpu: 1, memory_mib: 512}\nplatform: {cpu: 0.5, memory_mib: 400}\n"
-        "model: {cpu: 0.5, memory_mib: 100}\ninstruction_set: amx\ndisk_gib: 1\nlink_mbit_s: 1\n"
+        "model: {cpu: 0.5, memory_mib: 150}\ninstruction_set: amx\ndisk_gib: 1\nlink_mbit_s: 1\n"
     )
     (optimized / "source" / "tiny.yaml").write_text(tiny)
     edit_yaml(optimized, "microshift-small", "tiny.yaml")
     assert bench(optimized) == 0
     section = sections.read(optimized, BenchmarkSection)
-    assert not section.fits and "is over the 100 MiB that tiny leaves" in section.fits_because
+    assert not section.fits and "is over the 150 MiB that tiny leaves" in section.fits_because
 
 
 def test_half_a_core_and_too_little_memory_for_the_model(optimized, edit_yaml, capsys):

@@ -1,8 +1,10 @@
 """What keeps the server from being ready, seen from outside: the process stays, and says why everywhere."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,3 +223,17 @@ def test_a_cache_that_cannot_be_written_is_left_alone(released, tmp_path: Path, 
 def test_the_cache_folder_names_no_path(tmp_path: Path) -> None:
     assert loader.writable(tmp_path, "key") == tmp_path / "key"
     assert list((tmp_path / "key").iterdir()) == []
+
+
+def test_openvino_reports_to_nobody(released, tools, tmp_path) -> None:
+    """Where its telemetry is installed, as in the environment of these tests, importing it would ask a host."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
+        with tools.started(released.models, tmp_path / "log", **proxies) as running:
+            running.wait_ready()
+        proxy.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            asked.append(proxy.accept()[0].recv(100))
+    assert not asked
