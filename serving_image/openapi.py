@@ -21,7 +21,7 @@ The Open Inference Protocol with its binary tensor data extension, for models th
 A path asked with another method than those here is answered with 405 and `Allow`, a path that is not here with 404. Over the \
 limit of connections any request is answered with 503 and `Retry-After`. What is no HTTP, or has a head over 512 KiB, is answered \
 with 400, a head that does not come in time with 408, and the connection is closed. While the server ends, answers carry `Connection: close`. Answers of 4 KiB and more are compressed for \
-clients that accept gzip. Every other answer carries `x-request-id`: the request's own where that has 1 to 128 printable ASCII characters."""  # noqa: E501 - Markdown has no line breaks within a paragraph
+clients that accept gzip. Every answer but that over the limit of connections carries `x-request-id`: the request's own where that has 1 to 128 printable ASCII characters."""  # noqa: E501 - Markdown has no line breaks within a paragraph
 
 
 def ref(kind: str, name: str) -> Json:
