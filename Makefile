@@ -56,7 +56,7 @@ demo: $(call stamp,$(EXTRAS)) ## Take an example from training to a served, GitO
 	@$(BIN)/python examples/demo.py --model $(MODEL) --seed $(SEED) $(if $(KEEP),--keep)
 
 test: $(call stamp,dev) ## Run all tests that a machine without a cluster can, but those of test-clients
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 \
 	--cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-clients: $(call stamp,dev) ## Run the tests with KServe's clients, in an environment of their own (450 MB)
