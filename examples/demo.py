@@ -120,7 +120,7 @@ def summary(release: Record, home: Path, before: str) -> list[tuple[str, str]]:
         rows.append(("largest difference", f"{differences(first)}; as deployed {differences(deployed)}"))
     if evidence.benchmark:
         for timing in evidence.benchmark.timings:
-            ratio = evidence.benchmark.timings[0].p50_ms / timing.p50_ms
+            ratio = timing.faster.value if timing.faster else 1.0
             rows.append((f"latency, {timing.name}", f"{timing.p50_ms:.3f} ms median, {ratio:.1f}x  ({timing.detail})"))
     if evidence.image:
         image = evidence.image
