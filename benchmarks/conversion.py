@@ -17,8 +17,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from benchmarks import efficientnet
 from converters import execution, machine, preprocessing, proof, samples, sources, telemetry, timing, workspace
 from converters.workspace import Work

@@ -70,7 +70,8 @@ class Control:
 
     def value(self, score: Score) -> float:
         """The metric; larger is better."""
-        value = score.value(self.probabilities)
+        score.probable = self.probabilities
+        value = score.value()
         return value if HIGHER_IS_BETTER[self.metric] else -value
 
 
@@ -101,7 +102,7 @@ class Followed:
         To look at more than it names would be a thousand times as dear.
         """
         asked = list(numbers)
-        whole, alone, kept = Score(self.control.metric), [], {}
+        whole, alone, kept = Score(self.control.metric, self.control.output), [], {}
         for number, answer in self.control.answers(model, asked):
             whole.add(answer, self.control.labels[number])
             alone.append(self.nearness(number, answer))
@@ -120,7 +121,7 @@ class Followed:
         if self.reference:
             wanted = self.reference[number].astype(np.float64)
             return -float(np.square(answer - wanted).sum() / max(np.square(wanted).sum(), TINY))
-        score = Score(self.control.metric)
+        score = Score(self.control.metric, self.control.output)
         score.add(answer, self.control.labels[number])
         return 0.0 if self.wanted is None else self.control.value(score)
 
@@ -153,7 +154,7 @@ def prepare(description: Description, f32: Path, calibration: Samples, max_drop:
         return agreement(description, runner, calibration, places, wished)
     metric = description.metric
     output = metric.output or description.outputs[0].name
-    reference, labels = Score(metric.name), []
+    reference, labels = Score(metric.name, output), []
     for at in places:
         wanted = calibration.labels_of(at)
         if wanted is None:

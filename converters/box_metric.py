@@ -16,11 +16,11 @@ class BoxScore(Score):
 
     def __init__(self, metric: str, how: Detection) -> None:
         """Nothing gathered yet."""
-        super().__init__(metric)
+        super().__init__(metric, how.boxes)
         self.how = how
         self.images = 0
 
-    def take(self, answers: Mapping[str, Array], output: str, labels: Array) -> None:  # noqa: ARG002 - `how` names them
+    def take(self, answers: Mapping[str, Array], labels: Array) -> None:
         """Take one request's outputs and its images' labels. Raises InputError where they do not fit each other."""
         truths = detection.labelled(self.how, labels, self.images)
         shape = answers[self.how.boxes].shape
@@ -30,7 +30,7 @@ class BoxScore(Score):
         self.labels.append(truths)
         self.images += len(labels)
 
-    def value(self, probabilities: bool | None = None) -> float:  # noqa: ARG002 - of single scores
+    def value(self) -> float:
         """The metric. Raises InputError where the labels hold no box."""
         answers, labels = self.gathered()
         if not len(labels):

@@ -21,17 +21,20 @@ ENOUGH_ROWS = 20
 class Score:
     """One model's answers beside the labels."""
 
-    def __init__(self, metric: str, rises: bool | None = None) -> None:
-        """Nothing gathered yet. `rises`: a higher value is better; None for one of ours, which knows."""
-        self.metric = metric
+    probable: bool | None = None
+    """Whether single scores are probabilities, set where another's answers told, so that both are judged alike."""
+
+    def __init__(self, metric: str, output: str, rises: bool | None = None) -> None:
+        """Nothing gathered yet. `output` is judged. `rises`: higher is better; None for one of ours, which knows."""
+        self.metric, self.output = metric, output
         self.rises = HIGHER_IS_BETTER[metric] if rises is None else rises
         self.answers: list[NDArray[np.float64]] = []
         self.labels: list[NDArray[np.float64]] = []
         self.binary = False
 
-    def take(self, answers: Mapping[str, Array], output: str, labels: Array) -> None:
-        """Take one request's answers, of which `output` is judged, and its rows' labels."""
-        self.add(answers[output], labels)
+    def take(self, answers: Mapping[str, Array], labels: Array) -> None:
+        """Take one request's answers and its rows' labels."""
+        self.add(answers[self.output], labels)
 
     def add(self, output: Array, labels: Array) -> None:
         """Take one request's output and its rows' labels. Raises InputError where they cannot be compared."""
@@ -48,17 +51,17 @@ class Score:
         """Whether all single scores lie in [0, 1], so that the decision falls at 0.5; logits decide at 0."""
         return all(((part >= 0) & (part <= 1)).all() for part in self.answers)
 
-    def gathered(self, probabilities: bool | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def gathered(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """All answers (classes or values) and all labels, each one flat array."""
         answers, labels = np.concatenate(self.answers), np.concatenate(self.labels)
         if self.binary:
-            at = 0.5 if (self.probabilities() if probabilities is None else probabilities) else 0.0
+            at = 0.5 if (self.probabilities() if self.probable is None else self.probable) else 0.0
             answers = (answers > at).astype(np.float64)
         return answers, labels
 
-    def value(self, probabilities: bool | None = None) -> float:
-        """The metric; `probabilities` as the source's answers told, so that both are judged alike."""
-        return FORMULAS[self.metric](*self.gathered(probabilities))
+    def value(self) -> float:
+        """The metric of all that was taken."""
+        return FORMULAS[self.metric](*self.gathered())
 
     def beside(self) -> str:
         """What knows nothing of the rows and does as well as these answers; empty where nothing does.

@@ -17,9 +17,9 @@ KEY = "metric.name"
 class OwnScore(Score):
     """One model's answers beside the labels, judged by `metric.name`, a `function(answers, labels) -> float`."""
 
-    def __init__(self, metric: Metric, code: OwnCode) -> None:
+    def __init__(self, metric: Metric, output: str, code: OwnCode) -> None:
         """Import the function. Raises InputError where it is not there."""
-        super().__init__(metric.name, metric.rises)
+        super().__init__(metric.name, output, metric.rises)
         self.function = code.function(metric.name, KEY)
 
     def add(self, output: Array, labels: Array) -> None:
@@ -28,7 +28,7 @@ class OwnScore(Score):
         self.answers.append(rows)
         self.labels.append(labels)
 
-    def value(self, probabilities: bool | None = None) -> float:  # noqa: ARG002 - a user's own metric decides itself
+    def value(self) -> float:
         """What the function says of all rows. Raises InputError where that is no finite number."""
         found = self.function(np.concatenate(self.answers), np.concatenate(self.labels))
         try:
@@ -44,12 +44,12 @@ class OwnScore(Score):
         return ""
 
 
-def score_of(metric: Metric, code: OwnCode | None) -> Score:
-    """An empty score for the metric of model.yaml. Raises InputError for a metric of the user's own without `code`."""
+def score_of(metric: Metric, output: str, code: OwnCode | None) -> Score:
+    """An empty score of `output` for model.yaml's metric. Raises InputError for a user's own where `code` is None."""
     if metric.detection is not None:
         return BoxScore(metric.name, metric.detection)
     if not metric.own:
-        return Score(metric.name)
+        return Score(metric.name, output)
     if code is None:
         raise InputError(f"{KEY} {metric.name}: is Python of its own, and none is allowed here")
-    return OwnScore(metric, code)
+    return OwnScore(metric, output, code)

@@ -101,7 +101,6 @@ def named(answers: Mapping[str, Array], name: str, who: str) -> Array:
 class Scores:
     """The metric's two scores: of the source and of the IR."""
 
-    output: str
     allowed: float
     source: Score
     converted: Score
@@ -113,18 +112,20 @@ class Scores:
         if metric is None:
             return None
         output = metric.output or description.outputs[0].name
-        return cls(output, metric.allowed_drop, own_metric.score_of(metric, code), own_metric.score_of(metric, code))
+        source, converted = (own_metric.score_of(metric, output, code) for _ in range(2))
+        return cls(metric.allowed_drop, source, converted)
 
     def add(self, left: Mapping[str, Array], right: Mapping[str, Array], labels: Array) -> None:
         """Take one request's answers."""
-        self.source.take(left, self.output, labels)
-        self.converted.take(right, self.output, labels)
+        self.source.take(left, labels)
+        self.converted.take(right, labels)
 
     def result(self, rows: int, sure: bool) -> MetricResult:
         """Both figures and the drop; its interval where it is asked for, which costs more than the figures."""
-        probabilities = self.source.probabilities() if self.source.binary else None
-        before, after = self.source.value(probabilities), self.converted.value(probabilities)
-        low, high = (self.interval(rows, probabilities) if sure else None) or (None, None)
+        if self.source.binary:
+            self.converted.probable = self.source.probabilities()
+        before, after = self.source.value(), self.converted.value()
+        low, high = (self.interval(rows) if sure else None) or (None, None)
         return MetricResult(
             name=self.source.metric,
             own=isinstance(self.source, own_metric.OwnScore),
@@ -137,10 +138,10 @@ class Scores:
             drop_high=high,
         )
 
-    def interval(self, rows: int, probabilities: bool | None) -> tuple[float, float] | None:
+    def interval(self, rows: int) -> tuple[float, float] | None:
         """The 95 % interval of the drop, where one is known."""
         name = self.source.metric
         if name not in confidence.WEIGHTED:
             return None
-        before, after = self.source.gathered(probabilities), self.converted.gathered(probabilities)
+        before, after = self.source.gathered(), self.converted.gathered()
         return confidence.interval(name, self.source.rises, before, after, rows)

@@ -1,7 +1,6 @@
 """optimize-model: choose the precision and runtime configuration to deploy, and make that IR."""
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -197,7 +196,7 @@ def deploy(root: Path, xml: Path) -> None:
     """Put a candidate's IR to where the next Tasks take it from."""
     with new_directory((root / DEPLOYED).parent) as folder:
         for file in (xml, xml.with_suffix(".bin")):
-            shutil.copyfile(file, folder / file.name)
+            file.replace(folder / file.name)
 
 
 def write_section(root: Path, request: Request, result: Result, conversion: ConversionSection, made_up: bool) -> None:

@@ -7,20 +7,16 @@ in every round. MLServer and KServe get environments of their own under --cache,
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(1, str(ROOT))
-
-import batching  # noqa: E402 - the project is found beside this folder, installed or not
-import footprint  # noqa: E402
-import models  # noqa: E402
-import protocols  # noqa: E402
-import report  # noqa: E402
-import sizes  # noqa: E402
-import speed  # noqa: E402
+import batching
+import footprint
+import models
+import protocols
+import report
+import sizes
+import speed
 
 PARTS = ("speed", "batching", "protocols", "footprint", "growth", "sizes")
 
@@ -88,7 +84,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.results:
-        put(text, ROOT / "benchmarks/RESULTS.md")
+        put(text, Path(__file__).resolve().parents[1] / "RESULTS.md")
 
 
 main()

@@ -13,7 +13,7 @@ GENERATOR = np.random.default_rng(5)
 
 
 def score(metric, outputs, labels):
-    found = Score(metric)
+    found = Score(metric, "scores")
     for output, label in zip(outputs, labels, strict=True):
         found.add(output[None], label[None])
     return found
@@ -47,7 +47,9 @@ def test_a_single_score_decides_at_a_half_or_for_logits_at_zero(shift):
 
 def test_the_ir_is_judged_as_the_source_was():
     logits = score("accuracy", np.array([[0.2], [0.3]]), np.array([1, 1]))
-    assert logits.value(probabilities=False) == 1.0 and logits.value() == 0.0
+    assert logits.value() == 0.0
+    logits.probable = False
+    assert logits.value() == 1.0
 
 
 @pytest.mark.parametrize("output,labels,classes", [

@@ -32,7 +32,7 @@ def scored(tmp_path):
 
     def made(name, rises=False):
         metric = Metric(name=f"judge:{name}", higher_is_better=rises, allowed_drop=0.1)
-        return own_metric.score_of(metric, OwnCode(tmp_path))
+        return own_metric.score_of(metric, "y", OwnCode(tmp_path))
 
     return made
 
@@ -70,5 +70,5 @@ def test_it_has_to_give_a_finite_number(scored, name):
 
 def test_without_code_there_is_none():
     with pytest.raises(InputError, match="none is allowed here"):
-        own_metric.score_of(Metric(name="judge:error", higher_is_better=True, allowed_drop=0), None)
-    assert own_metric.score_of(Metric(name="mae", allowed_drop=0), None).metric == "mae"
+        own_metric.score_of(Metric(name="judge:error", higher_is_better=True, allowed_drop=0), "y", None)
+    assert own_metric.score_of(Metric(name="mae", allowed_drop=0), "y", None).metric == "mae"
