@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearedge.delivery.access import Access
-from nearedge.delivery.host_base import host_base
-from nearedge.delivery.host_image import TAG
+from nearedge.delivery.host.host_base import host_base
+from nearedge.delivery.host.host_image import TAG
 from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
 from nearedge.delivery.transfer import copy_image

@@ -20,9 +20,9 @@ from hack.install import HOME, RUNTIME, known_images
 from nearedge import __version__
 from nearedge.delivery import image, reference
 from nearedge.delivery.access import Access
-from nearedge.delivery.artifact import push_artifact
-from nearedge.delivery.host_base import host_base
-from nearedge.delivery.host_image import TAG
+from nearedge.delivery.host.host_base import host_base
+from nearedge.delivery.host.host_image import TAG
+from nearedge.delivery.sources.artifact import push_artifact
 from nearedge.delivery.store import open_store
 from nearedge.errors import InputError, OutsideError
 from nearedge.files import new_directory, write_text

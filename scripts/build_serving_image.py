@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from nearedge.delivery import naming, referrers, sbom, upgrade
 from nearedge.delivery.access import Access
-from nearedge.delivery.host_base import host_base
-from nearedge.delivery.host_image import TAG
+from nearedge.delivery.host.host_base import host_base
+from nearedge.delivery.host.host_image import TAG
 from nearedge.delivery.image import Base, Built, Choices, ModelFiles, build, open_base
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.reference import Reference, parse

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nearedge.delivery import bundle_file, bundle_index
 from nearedge.delivery.access import Access
-from nearedge.delivery.bundle_export import Packing
-from nearedge.delivery.bundle_import import Importing, unpack
+from nearedge.delivery.bundle import bundle_file, bundle_index
+from nearedge.delivery.bundle.bundle_export import Packing
+from nearedge.delivery.bundle.bundle_import import Importing, unpack
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.reference import parse
 from nearedge.delivery.repository import Repository

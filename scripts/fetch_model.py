@@ -13,10 +13,12 @@ from pathlib import Path
 
 from converters import companions, formats, own_code
 from nearedge.delivery import access as registry
-from nearedge.delivery import bucket, deployed, git, previous_model, site_usage
-from nearedge.delivery.download import Client
-from nearedge.delivery.fetch import Collected, collect
-from nearedge.delivery.places import Access, locate
+from nearedge.delivery import git
+from nearedge.delivery.gitops import deployed, site_usage
+from nearedge.delivery.sources import bucket, previous_model
+from nearedge.delivery.sources.download import Client
+from nearedge.delivery.sources.fetch import Collected, collect
+from nearedge.delivery.sources.places import Access, locate
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import new_directory
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nearedge.delivery import deployed, git, publish
+from nearedge.delivery import git
 from nearedge.delivery.git import without_credentials
-from nearedge.delivery.message import message
+from nearedge.delivery.gitops import deployed, publish
+from nearedge.delivery.gitops.message import message
 from nearedge.errors import UsageError
 from nearedge.program import add_results, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nearedge.delivery import render
+from nearedge.delivery.gitops import render
 from nearedge.files import new_directory, write_text
 from nearedge.program import add_results, boolean, guarded, new_parser, write_results
 from nearedge.progress import say

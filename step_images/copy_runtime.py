@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from nearedge.delivery import host_packages
+from nearedge.delivery.host import host_packages
 
 
 def copy(files: Iterable[tuple[str, Path]], folder: Path) -> None:

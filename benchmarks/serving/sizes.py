@@ -16,8 +16,8 @@ LEAST_MB = 0.3
 
 def measure() -> tuple[float, list[tuple[str, str, float]]]:
     """Megabytes of the whole base, gzip; and layer, component, megabytes for each, largest first."""
-    from nearedge.delivery.host_base import host_base
-    from nearedge.delivery.host_image import TAG
+    from nearedge.delivery.host.host_base import host_base
+    from nearedge.delivery.host.host_image import TAG
 
     layout = host_base()
     manifest = layout.resolve(TAG)

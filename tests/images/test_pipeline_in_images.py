@@ -19,7 +19,7 @@ from hack import install
 from nearedge import catalog
 from nearedge.delivery import reference
 from nearedge.delivery.access import Access
-from nearedge.delivery.artifact import push_artifact
+from nearedge.delivery.sources.artifact import push_artifact
 from scripts import convert_model, optimize_model, verify_model
 from tests.images.conftest import free_port
 from tests.unit.conftest import fetched

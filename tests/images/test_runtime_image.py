@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 import grpc
 import pytest
 
-from nearedge.delivery import host_packages, sbom
+from nearedge.delivery import sbom
+from nearedge.delivery.host import host_packages
 from nearedge.runner import sidecars
 from nearedge.runner.process import Container
 from tests.images.test_pipeline_in_images import HARDENED

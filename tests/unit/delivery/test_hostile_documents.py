@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearedge.delivery import artifact, authentication, oci, reference
+from nearedge.delivery import authentication, oci, reference
+from nearedge.delivery.sources import artifact
 from nearedge.errors import InputError, NearedgeError, OutsideError
 
 D = "sha256:" + "0" * 64

@@ -24,11 +24,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from nearedge.delivery import access as registry
-from nearedge.delivery import bucket, git
-from nearedge.delivery.artifact import push_artifact
-from nearedge.delivery.download import Client
-from nearedge.delivery.places import Access, locate
+from nearedge.delivery import git
 from nearedge.delivery.reference import parse
+from nearedge.delivery.sources import bucket
+from nearedge.delivery.sources.artifact import push_artifact
+from nearedge.delivery.sources.download import Client
+from nearedge.delivery.sources.places import Access, locate
 from nearedge.errors import OutsideError
 
 USER, PASSWORD = "edge", "gate-crane-3"

@@ -10,7 +10,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from nearedge.delivery import host_base, host_image, host_packages, sbom
+from nearedge.delivery import sbom
+from nearedge.delivery.host import host_base, host_image, host_packages
 from nearedge.delivery.image import Base, ModelFiles, open_base
 from nearedge.delivery.layers import Entry, write_layer
 from nearedge.delivery.reference import parse

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from nearedge.delivery import render
+from nearedge.delivery.gitops import render
 from nearedge.files import write_text
 from nearedge.release import profile, record
 from scripts import publish_gitops

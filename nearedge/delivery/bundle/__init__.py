@@ -1,0 +1,1 @@
+"""One file that carries releases to a site without a network."""

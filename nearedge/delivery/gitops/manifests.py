@@ -1,0 +1,190 @@
+"""The Kubernetes objects of one release, as plain values; `nearedge.delivery.gitops.render` puts them into files.
+
+Every pod meets the restricted pod security standard and carries no service account token. Figures come from the
+record's benchmark, and from the profile where nothing was measured.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nearedge.release.profile import Profile
+from nearedge.release.record import Record
+
+Object = dict[str, Any]
+
+PORT = 8080
+GRPC_PORT = 8081
+DRAIN_S = 10
+"""Seconds that the server goes on answering after SIGTERM: routers learn no faster that the pod leaves."""
+REQUEST_S = 30
+GRACE_S = DRAIN_S + REQUEST_S + 10
+TMP_LIMIT = "64Mi"
+START_EVERY_S, STARTS = 2, 90
+STRATEGY_NOTE = "nearedge.dev/rollout"
+CALLERS = (
+    {"network.openshift.io/policy-group": "ingress"},
+    {"policy-group.network.openshift.io/host-network": ""},
+    {"network.openshift.io/policy-group": "monitoring"},
+)
+"""Labels of the namespaces, besides the model's own, that requests come from: OpenShift's routers and Prometheus."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one pod asks for and may take; CPU in thousandths of a core, memory in MiB."""
+
+    cpu_request_m: int
+    cpu_limit_m: int
+    memory_request_mib: int
+    memory_limit_mib: int
+
+
+def resources(record: Record, profile: Profile) -> Resources:
+    """The pod's share as measured; else the profile's share for one model, of whose CPU a quarter is held for it."""
+    benchmark = record.evidence.benchmark
+    cpu_request_m = benchmark.cpu_request_m if benchmark else None
+    cpu_limit_m = benchmark.cpu_limit_m if benchmark else None
+    return Resources(
+        cpu_request_m=cpu_request_m or profile.cpu_request_m,
+        cpu_limit_m=cpu_limit_m or round(profile.model.cpu * 1000),
+        memory_request_mib=benchmark.memory_request_mib if benchmark else profile.model.memory_mib,
+        memory_limit_mib=benchmark.memory_limit_mib if benchmark else profile.model.memory_mib,
+    )
+
+
+def rollout(share: Resources, profile: Profile) -> tuple[Object, str]:
+    """The Deployment's strategy and a sentence that says what it means for whoever calls the model."""
+    if profile.holds_two(share.memory_limit_mib, share.cpu_request_m):
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+        return strategy, f"the next pod starts beside the old one: two fit profile {profile.name}"
+    needed = f"{2 * share.memory_limit_mib} MiB and {2 * share.cpu_request_m}m needed"
+    note = f"no answers while the next pod starts: two do not fit profile {profile.name}"
+    return {"type": "Recreate"}, f"{note} ({needed}, {profile.left_mib} MiB and {profile.left_cpu_m}m there)"
+
+
+def labels(record: Record) -> dict[str, str]:
+    """The labels of every object."""
+    return {
+        **selector(record),
+        "app.kubernetes.io/part-of": "nearedge",
+        "app.kubernetes.io/version": record.identity.version,
+    }
+
+
+def selector(record: Record) -> dict[str, str]:
+    """The labels that find the pods of a model; they never change, since a Deployment's selector cannot."""
+    return {"app.kubernetes.io/name": record.identity.name, "app.kubernetes.io/component": "model-server"}
+
+
+def metadata(record: Record) -> Object:
+    """Name and labels."""
+    return {"name": record.identity.name, "labels": labels(record)}
+
+
+def deployment(record: Record, profile: Profile, image: str) -> Object:
+    """The model server, one pod of it; `image` is by digest."""
+    share = resources(record, profile)
+    strategy, note = rollout(share, profile)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {**metadata(record), "annotations": {STRATEGY_NOTE: note}},
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": 600,
+            "strategy": strategy,
+            "selector": {"matchLabels": selector(record)},
+            "template": {"metadata": {"labels": labels(record)}, "spec": pod(record, share, image)},
+        },
+    }
+
+
+def pod(record: Record, share: Resources, image: str) -> Object:
+    """The pod: restricted, without a token, with time to drain."""
+    return {
+        "serviceAccountName": record.identity.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_S,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container(share, image)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}}],
+    }
+
+
+def container(share: Resources, image: str) -> Object:
+    """The server's container. Ready is asked for at the start too: the golden samples are repeated before it."""
+    return {
+        "name": "server",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": f"NEAREDGE_{name}", "value": value} for name, value in settings(image).items()],
+        "ports": [{"name": "http", "containerPort": PORT}, {"name": "grpc", "containerPort": GRPC_PORT}],
+        "startupProbe": probe("ready", period_s=START_EVERY_S, failures=STARTS),
+        "readinessProbe": probe("ready", period_s=5, failures=2),
+        "livenessProbe": probe("live", period_s=10, failures=3),
+        "resources": {
+            "requests": {"cpu": f"{share.cpu_request_m}m", "memory": f"{share.memory_request_mib}Mi"},
+            "limits": {"cpu": f"{share.cpu_limit_m}m", "memory": f"{share.memory_limit_mib}Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # the path inside the pod
+    }
+
+
+def settings(image: str) -> dict[str, str]:
+    """What the server is told by its environment (serving_image/settings.py); the digest is shown in its metrics."""
+    return {
+        "HOST": "0.0.0.0",  # noqa: S104  # a pod's own address
+        "PORT": str(PORT),
+        "GRPC_PORT": str(GRPC_PORT),
+        "DRAIN_SECONDS": str(DRAIN_S),
+        "REQUEST_TIMEOUT_SECONDS": str(REQUEST_S),
+        "IMAGE_DIGEST": image.rpartition("@")[2],
+    }
+
+
+def probe(what: str, period_s: int, failures: int) -> Object:
+    """A probe on the Open Inference Protocol's health endpoints."""
+    get = {"path": f"/v2/health/{what}", "port": "http"}
+    return {"httpGet": get, "periodSeconds": period_s, "timeoutSeconds": 2, "failureThreshold": failures}
+
+
+def service(record: Record) -> Object:
+    """The model's address inside the cluster. A Service's name has to begin with a letter (RFC 1035), unlike others."""
+    name = record.identity.name
+    head = {"name": name if name[0].isalpha() else f"model-{name}", "labels": labels(record)}
+    ports = [
+        {"name": "http", "port": PORT, "targetPort": "http", "appProtocol": "http"},
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
+    ]
+    spec = {"type": "ClusterIP", "selector": selector(record), "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": head, "spec": spec}
+
+
+def service_account(record: Record) -> Object:
+    """An account that may do nothing."""
+    head: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(record)}
+    return {**head, "automountServiceAccountToken": False}
+
+
+def network_policy(record: Record) -> Object:
+    """Requests from the same namespace, the router and monitoring (OpenShift's policy groups); nothing goes out."""
+    ports = [{"protocol": "TCP", "port": name} for name in ("http", "grpc")]
+    allowed = [{"namespaceSelector": {"matchLabels": group}} for group in CALLERS]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(record),
+        "spec": {
+            "podSelector": {"matchLabels": selector(record)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"podSelector": {}}, *allowed], "ports": ports}],
+            "egress": [],
+        },
+    }

@@ -1,0 +1,141 @@
+"""What each site of a GitOps repository runs already: from the models' records, else from their manifests.
+
+Read after `deployed.fetch_branch`, from FETCH_HEAD. A site runs a model where `sites/SITE/MODEL/` holds anything. What
+neither a record of ours nor a manifest tells stays unknown; it is never taken for nothing.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from nearedge.delivery.git import Git
+from nearedge.delivery.gitops.deployed import record_path
+from nearedge.delivery.gitops.quantity import mebibytes, thousandths
+from nearedge.release.record import Record
+from nearedge.release.usage import Running, Usage
+
+ENDINGS = (".yaml", ".yml", ".json")
+MOST_MANIFESTS = 50
+"""Files of one model that are looked into; ours has five."""
+MOST_BYTES = 1 << 20
+"""Of one file; a record of ours has some ten thousand."""
+FIGURES = ("memory_request_mib", "memory_limit_mib", "cpu_request_m", "cpu_limit_m")
+
+Figures = dict[str, int | None]
+
+
+def read(client: Git, at: Path) -> Usage:
+    """The models of each site in the branch that was fetched into the repository `at`."""
+    paths = files(client.run("ls-tree", "-r", "-l", "-z", "FETCH_HEAD", "--", "sites/", "models/", at=at))
+    known: dict[str, Running] = {}
+    sites: dict[str, list[Running]] = {}
+    for site, name in sorted({(part[1], part[2]) for part in map(parts, paths) if is_of_site(part)}):
+        base = [path for path in paths if path.startswith(f"models/{name}/base/")]
+        own = [path for path in paths if path.startswith(f"sites/{site}/{name}/")]
+        where = site if any(path.endswith(ENDINGS) and not path.endswith("/kustomization.yaml") for path in own) else ""
+        key = f"{where}/{name}"  # the sites that take the base as it is share what is read of it
+        if key not in known:
+            known[key] = running(client, at, name, [*own, *base] if where else base)
+        sites.setdefault(site, []).append(known[key])
+    return Usage(sites=sites)
+
+
+def files(listing: str) -> list[str]:
+    """The paths in what `git ls-tree -r -l -z` says that are plain files of a manifest's size."""
+    found = []
+    for entry in filter(None, listing.split("\0")):
+        about, _, path = entry.partition("\t")
+        mode, _, _, size = about.split()
+        if mode.startswith("100") and int(size) <= MOST_BYTES:
+            found.append(path)
+    return found
+
+
+def parts(path: str) -> list[str]:
+    """The names that a path is made of."""
+    return path.split("/")
+
+
+def is_of_site(names: list[str]) -> bool:
+    """Whether a path is `sites/SITE/MODEL/FILE`, or deeper."""
+    return len(names) > 3 and names[0] == "sites"
+
+
+def running(client: Git, at: Path, name: str, paths: list[str]) -> Running:
+    """What is known of one model. Its record tells of memory as measured; the manifests tell the rest."""
+    figures: Figures = dict.fromkeys(FIGURES)
+    manifests = [path for path in paths if path.endswith(ENDINGS) and not path.endswith("/release.json")]
+    for text in show(client, at, manifests[:MOST_MANIFESTS]):
+        figures |= {key: value for key, value in of_manifest(text).items() if value is not None}
+    told = of_record(next(show(client, at, [path for path in paths if path == record_path(name)]), ""))
+    by = "record" if told else "manifests" if figures["memory_request_mib"] is not None else "unknown"
+    return Running.model_validate({"name": name, **figures, **told, "told_by": by})
+
+
+def show(client: Git, at: Path, paths: Iterable[str]) -> Iterator[str]:
+    """The text of each file."""
+    return (client.run("show", f"FETCH_HEAD:{path}", at=at) for path in paths)
+
+
+def of_record(text: str) -> Figures:
+    """What a release record says; nothing where it cannot be read or nothing was measured, which the manifests mend."""
+    try:
+        measured = Record.model_validate(json.loads(text)).evidence.benchmark
+    except (ValueError, ValidationError, RecursionError):
+        return {}
+    if measured is None:
+        return {}
+    found: Figures = {key: getattr(measured, key) for key in FIGURES}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def of_manifest(text: str) -> Figures:
+    """The sum over the containers of what the workloads in a manifest ask for; nulls where there are none."""
+    found: Figures = dict.fromkeys(FIGURES)
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return found
+    for document in documents:
+        for container in containers(document):
+            for key, value in of_container(container).items():
+                found[key] = (found[key] or 0) + value
+    return found
+
+
+def containers(document: Any) -> list[Any]:
+    """The containers of a Deployment or the like, or of a Pod, once for each replica."""
+    spec = within(document, "spec")
+    pod = within(spec, "template", "spec") or spec
+    replicas = within(spec, "replicas")
+    times = replicas if isinstance(replicas, int) and 0 <= replicas <= 1000 else 1
+    there = within(pod, "containers")
+    return there * times if isinstance(there, list) else []
+
+
+def of_container(container: Any) -> dict[str, int]:
+    """The figures of one container that are there."""
+    found = {}
+    for key, kind, what, read_as in (
+        ("memory_request_mib", "requests", "memory", mebibytes),
+        ("memory_limit_mib", "limits", "memory", mebibytes),
+        ("cpu_request_m", "requests", "cpu", thousandths),
+        ("cpu_limit_m", "limits", "cpu", thousandths),
+    ):
+        value = read_as(within(container, "resources", kind, what))
+        if value is None and kind == "requests":  # Kubernetes takes the limit for a request that is not there
+            value = read_as(within(container, "resources", "limits", what))
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def within(value: Any, *keys: str) -> Any:
+    """What lies under these keys, None where one is not there."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,1 @@
+"""A runtime base made of this machine's own Python."""

@@ -1,0 +1,1 @@
+"""Where models come from: folders, git, the web, buckets and registries."""
