@@ -7,6 +7,8 @@ record's benchmark, and from the profile where nothing was measured.
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from nearedge.release.profile import Profile
 from nearedge.release.record import Record
 
@@ -27,6 +29,11 @@ CALLERS = (
     {"network.openshift.io/policy-group": "monitoring"},
 )
 """Labels of the namespaces, besides the model's own, that requests come from: OpenShift's routers and Prometheus."""
+
+
+def text(body: Any) -> str:
+    """YAML text with keys in the order given."""
+    return yaml.safe_dump(body, sort_keys=False, default_flow_style=False, width=120, allow_unicode=True)
 
 
 @dataclass(frozen=True)
@@ -156,15 +163,20 @@ def probe(what: str, period_s: int, failures: int) -> Object:
 
 
 def service(record: Record) -> Object:
-    """The model's address inside the cluster. A Service's name has to begin with a letter (RFC 1035), unlike others."""
-    name = record.identity.name
-    head = {"name": name if name[0].isalpha() else f"model-{name}", "labels": labels(record)}
+    """The model's address inside the cluster."""
+    head = {"name": service_name(record), "labels": labels(record)}
     ports = [
         {"name": "http", "port": PORT, "targetPort": "http", "appProtocol": "http"},
         {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
     ]
     spec = {"type": "ClusterIP", "selector": selector(record), "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": head, "spec": spec}
+
+
+def service_name(record: Record) -> str:
+    """The Service's name, which has to begin with a letter (RFC 1035), unlike others."""
+    name = record.identity.name
+    return name if name[0].isalpha() else f"model-{name}"
 
 
 def service_account(record: Record) -> Object:

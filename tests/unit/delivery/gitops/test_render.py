@@ -47,6 +47,8 @@ def test_the_files_and_that_they_are_the_same_each_time() -> None:
     assert sorted(tree) == sorted(
         ["README.md", "models/digits/base/release.json"]
         + [f"models/digits/base/{name}.yaml" for name in files]
+        + [f"models/digits/base/components/{name}/kustomization.yaml" for name in ("ingress", "route")]
+        + [f"models/digits/base/components/{name}/{name}.yaml" for name in ("ingress", "route")]
         + [f"sites/{site}/digits/kustomization.yaml" for site in SITES]
     )
     assert tree == render.render(RECORD.model_copy(deep=True), PROFILE, SITES)
@@ -58,10 +60,10 @@ def test_every_object_holds_against_kubernetes() -> None:
     seen = []
     for path, text in tree.items():
         document = yaml.safe_load(text) if path.endswith(".yaml") else {}
-        if document.get("kind") not in (None, "Kustomization"):
+        if document.get("kind") not in (None, "Kustomization", "Component", "Route"):
             kubernetes_validate.validate(document, "1.36", strict=True)
             seen.append(document["kind"])
-    assert sorted(seen) == ["Deployment", "NetworkPolicy", "Service", "ServiceAccount"]
+    assert sorted(seen) == ["Deployment", "Ingress", "NetworkPolicy", "Service", "ServiceAccount"]
 
 
 def test_both_protocols_have_a_port_from_the_pod_to_the_service() -> None:
