@@ -1,0 +1,1 @@
+"""Pull requests on the forges that git repositories live on."""

@@ -1,0 +1,52 @@
+"""GitHub's REST API, "Pulls" (https://docs.github.com/en/rest/pulls/pulls): github.com, ghe.com, Enterprise Server."""
+
+from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, text_at
+from nearedge.delivery.forges.connection import Answer, words
+
+KEYS = ("number", "html_url", "body")
+
+
+class Github(Forge):
+    """A repository on GitHub."""
+
+    name = "GitHub"
+    scheme = "Bearer"
+    rights = "'Pull requests: write' of this repository (fine-grained), or the scope 'repo' (classic)"
+    api_path = "/api/v3"
+
+    @staticmethod
+    def api_base(host: str, origin: str) -> str:
+        """api.github.com, api.NAME.ghe.com, or /api/v3 of an Enterprise Server."""
+        if host in ("github.com", "www.github.com"):
+            return "https://api.github.com"
+        return f"https://api.{host}" if host.endswith(".ghe.com") else f"{origin}/api/v3"
+
+    @property
+    def pulls(self) -> str:
+        """The path of the repository's pull requests."""
+        return f"/repos/{self.place.project}/pulls"
+
+    def find(self, source: str, target: str) -> Request | None:
+        """See Forge. A fork's branch of the same name is another's."""
+        owner = self.place.project.partition("/")[0]
+        query = {"state": "open", "head": f"{owner}:{source}", "base": target, "per_page": "100"}
+        for answer in self.connection.pages(self.pulls, **query):
+            for entry in self.listed(answer):
+                same = text_at(entry, "head", "repo", "full_name").lower() == self.place.project.lower()
+                branches = (text_at(entry, "head", "ref"), text_at(entry, "base", "ref"))
+                if same and branches == (source, target):
+                    return self.one(Answer(200, entry), KEYS)
+        return None
+
+    def create(self, wanted: Wanted) -> Request:
+        """See Forge. One that is there already is a 422 that says so in its `errors`."""
+        body = {"title": wanted.title, "body": wanted.body, "head": wanted.source, "base": wanted.target}
+        answer = self.connection.ask("POST", self.pulls, body)
+        if answer.status == 422 and "pull request already exists" in words(answer.document).lower():
+            raise AlreadyThereError(str(self.refused(answer)))
+        return self.one(answer, KEYS)
+
+    def update(self, request: Request, wanted: Wanted) -> Request:
+        """See Forge."""
+        body = {"title": wanted.title, "body": wanted.body}
+        return self.one(self.connection.ask("PATCH", f"{self.pulls}/{request.number}", body), KEYS)
