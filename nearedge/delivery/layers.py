@@ -6,7 +6,6 @@ depends on the compressor. ISA-L's level 2 gives the same bytes on SSE4.2, AVX2 
 gave three different streams on the three) and takes 0.3 s for 100 MB.
 """
 
-import hashlib
 import os
 import stat
 import tarfile
@@ -20,6 +19,7 @@ import zstandard
 from isal import isal_zlib
 
 from nearedge.delivery import oci
+from nearedge.delivery.side_hash import SideHash
 from nearedge.errors import InputError
 from nearedge.files import CHUNK
 
@@ -68,12 +68,12 @@ class Layer:
 
 @dataclass
 class Sink:
-    """Hashes a tar, compresses it, hashes that, writes it: each byte is touched once."""
+    """Hashes a tar, compresses it, hashes that, writes it: each byte is read once, and hashed beside the compressor."""
 
     out: BinaryIO
     compressor: Compressor
-    tar: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    blob: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    tar: SideHash = field(default_factory=SideHash)
+    blob: SideHash = field(default_factory=SideHash)
     size: int = 0
     length: int = 0
 
@@ -82,6 +82,18 @@ class Sink:
         self.length += len(data)
         self.tar.update(data)
         self.emit(self.compressor.compress(data))
+
+    def header(self, info: tarfile.TarInfo) -> None:
+        """Begin a member. Raises what `tarfile` raises for a name that no header can hold."""
+        self.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+
+    def content(self, data: bytes) -> None:
+        """Take the next bytes of the member's content."""
+        self.write(data)
+
+    def end_content(self) -> None:
+        """End a member that has content."""
+        self.pad(tarfile.BLOCKSIZE)
 
     def pad(self, to: int) -> None:
         """Fill up with zeros to a multiple of `to`."""
@@ -155,15 +167,15 @@ def write_entry(sink: Sink, entry: Entry) -> None:
     info.uid, info.gid, info.mode, info.mtime = entry.uid, entry.gid, entry.mode, 0
     if entry.link is not None:
         info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
-        sink.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        sink.header(info)
     elif entry.source is None:
         info.type, info.name = tarfile.DIRTYPE, entry.name + "/"
-        sink.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        sink.header(info)
     elif isinstance(entry.source, bytes):
         info.size = len(entry.source)
-        sink.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-        sink.write(entry.source)
-        sink.pad(tarfile.BLOCKSIZE)
+        sink.header(info)
+        sink.content(entry.source)
+        sink.end_content()
     else:
         write_file(sink, info, entry, entry.source)
 
@@ -175,8 +187,8 @@ def write_file(sink: Sink, info: tarfile.TarInfo, entry: Entry, source: Path) ->
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{source}: is no regular file")
         info.size = status.st_size
-        sink.write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-        hasher = hashlib.sha256()
+        sink.header(info)
+        hasher = SideHash()
         seen = 0
         for chunk in chunks(file):
             seen += len(chunk)
@@ -184,12 +196,12 @@ def write_file(sink: Sink, info: tarfile.TarInfo, entry: Entry, source: Path) ->
                 break
             if entry.sha256:
                 hasher.update(chunk)
-            sink.write(chunk)
+            sink.content(chunk)
     if seen != info.size:
         raise InputError(f"{source}: changed while it was read; let nothing write to it and run this again")
     if entry.sha256 and hasher.hexdigest() != entry.sha256:
         raise InputError(f"{source}: is not the file that was proven (its sha256 differs); run the Tasks before again")
-    sink.pad(tarfile.BLOCKSIZE)
+    sink.end_content()
 
 
 def chunks(file: BinaryIO) -> Iterator[bytes]:
