@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from converters import (
     confidence,
+    drift,
     execution,
     golden,
     held_to_less,
@@ -102,11 +104,13 @@ def run(root: Path, stage: str) -> Outcome:
     framework, predict = source_of(work, evaluation, stage, code)
     keeping = source_answers.Keeping(predict)
     runner = execution.Runner(subject.xml, execution.properties(subject.runtime, work.threads))
+    watched = drift.Watched(runner.predict, evaluation.rows_each)
+    wanted = stage == "deployed" and work.description.drift
     found = proof.compare(
         work.description,
         evaluation,
         keeping.predict if stage == "f32" else predict,
-        runner.predict,
+        watched.predict if wanted else runner.predict,
         f"{stage}: samples compared",
         code,
         sure=True,
@@ -118,7 +122,9 @@ def run(root: Path, stage: str) -> Outcome:
     found.gate(limits, subject.precision)
     if stage == "deployed":
         write_golden(work, subject, found, runner)
-    kept = {"answers": keeping.write(root, work.folder, framework)} if stage == "f32" else {}
+    own: dict[str, Any] = {"answers": keeping.write(root, work.folder, framework)} if stage == "f32" else {}
+    if wanted:
+        own["drift"] = watched.references(found.kinds, evaluation.rows)
     section = kind(
         precision=subject.precision,
         instruction_set=instruction_set.here(),
@@ -127,7 +133,7 @@ def run(root: Path, stage: str) -> Outcome:
         outputs=found.outputs,
         thresholds=limits,
         metric=found.metric,
-        **kept,
+        **own,
     )
     sections.write(root, section)
     return Outcome(found.largest(), found.metric.drop if found.metric else None)

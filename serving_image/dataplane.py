@@ -160,7 +160,7 @@ class DataPlane:
         try:
             start = time.perf_counter()
             answer = await loaded.run(call.arrays, self.settings.timeout if timeout is None else timeout)
-            waited = time.perf_counter() - start - answer[1]
+            took = time.perf_counter() - start
         except TimedOutError:
             raise TimedOutError(f"no answer within {self.settings.timeout:g} s") from None
         except RequestError:
@@ -169,18 +169,20 @@ class DataPlane:
             raise refused(loaded.model, error) from error
         finally:
             self.telemetry.in_flight.add(-1, entry.name, entry.version)
-        return self.answered(request, call, answer, waited)
+        return self.answered(request, call, answer, took, took - answer[1])
 
     def infer_at_once(self, request: InferenceRequest) -> InferenceResponse | None:
         """One inference without waiting for anything; None where that is not possible. Raises as `infer` does."""
         call = self.prepared(request)
         if call.loaded.batcher is not None:
             return None
+        start = time.perf_counter()
         try:
             answer = call.loaded.pool.at_once(call.arrays)
         except RuntimeError as error:
             raise refused(call.loaded.model, error) from error
-        return None if answer is None else self.answered(request, call, answer, 0.0)
+        took = time.perf_counter() - start
+        return None if answer is None else self.answered(request, call, answer, took, 0.0)
 
     def prepared(self, request: InferenceRequest) -> Call:
         """What is to be computed. Raises NotFoundError, BadRequestError, UnavailableError."""
@@ -191,15 +193,20 @@ class DataPlane:
         arrays = matched(loaded.model, request.tensors, refuse_nan=self.settings.refuse_nan)
         return Call(entry, loaded, arrays, chosen(loaded.model, request.outputs))
 
-    def answered(self, request: InferenceRequest, call: Call, answer: Answer, waited: float) -> InferenceResponse:
-        """The response, counted; `waited` seconds for its turn."""
+    def answered(
+        self, request: InferenceRequest, call: Call, answer: Answer, took: float, waited: float
+    ) -> InferenceResponse:
+        """The response, counted; it `took` that many seconds by the clock, of which it `waited` for its turn."""
         outputs, seconds = answer
         entry, arrays, specs = call.entry, call.arrays, call.loaded.model.outputs
         labels = (entry.name, entry.version)
         self.telemetry.compute_seconds.observe(seconds, *labels)
         self.telemetry.queue_seconds.observe(max(0.0, waited), *labels)
+        self.telemetry.inference_seconds.observe(took, *labels)
         if call.loaded.batcher is None:
             self.telemetry.batch_rows.observe(arrays[0].shape[0] if arrays and arrays[0].ndim else 1, *labels)
+        if call.loaded.drift is not None:
+            call.loaded.drift.observe(arrays, outputs)
         tensors = [Tensor(specs[at].name, specs[at].datatype, outputs[at]) for at in call.wanted]
         return InferenceResponse(entry.name, entry.version, request.id, tensors)
 

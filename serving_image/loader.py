@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from serving_image import batching, instruction_set, limits, self_test
+from serving_image.drift import Drift
 from serving_image.faults import LoadError, one_line
 from serving_image.logs import event
 from serving_image.model import Model, load
@@ -54,6 +55,7 @@ async def load_entry(
         describe(entry, model, seconds, telemetry)
         entry.loaded = Loaded(model, Pool(model.slots, settings.queue, clock(model)))
         telemetry.in_flight.add(0, entry.name, entry.version)  # shown from the start
+        watch(entry, entry.loaded, telemetry)
         judge(entry, await self_test.run(model, entry.folder, entry.loaded.pool), telemetry)
         await begin_batching(entry, entry.loaded, telemetry)
     except LoadError as fault:
@@ -61,6 +63,16 @@ async def load_entry(
     except Exception as error:  # any model at fault must leave the others served
         event(logging.ERROR, "loading failed", model=entry.name, version=entry.version, error=one_line(error))
         fail(entry, "unexpected", f"{type(error).__name__}: {one_line(error)}", telemetry)
+
+
+def watch(entry: Entry, loaded: Loaded, telemetry: Telemetry) -> None:
+    """Count requests and answers into the bins of the record's drift reference, where it has one."""
+    model = loaded.model
+    if model.record is None or not model.record.drift:
+        return
+    labels = (entry.name, entry.version)
+    loaded.drift = Drift(model.record.drift, model.inputs, model.outputs, labels, telemetry.drift_rows)
+    loaded.drift.show(telemetry.drift_expected)
 
 
 async def begin_batching(entry: Entry, loaded: Loaded, telemetry: Telemetry) -> None:

@@ -53,6 +53,18 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class DriftReference:
+    """How the rows of one input or output are distributed where all is well: edges of bins, and the share in each."""
+
+    tensor: str
+    of: str
+    summary: str
+    batched: bool
+    edges: tuple[float, ...]
+    expected: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Record:
     """An identity; `document` is all of it, as `GET /v2/models/{model}/release` gives it back."""
 
@@ -68,6 +80,7 @@ class Record:
     outputs: tuple[str, ...]
     runtime: Runtime
     golden: Golden | None
+    drift: tuple[DriftReference, ...] = ()
 
 
 def read(path: Path) -> Record | None:
@@ -106,6 +119,7 @@ def parse(document: object) -> Record:
         outputs=names(document, "ir.outputs"),
         runtime=runtime(document),
         golden=None if golden is None else golden_of(document),
+        drift=drift_of(document),
     )
 
 
@@ -146,6 +160,29 @@ def golden_of(document: dict[str, Any]) -> Golden:
     )
 
 
+def drift_of(document: dict[str, Any]) -> tuple[DriftReference, ...]:
+    """The drift references; records of older releases have none."""
+    found = tuple(
+        DriftReference(
+            tensor=at(entry, "tensor", str),
+            of=choice(entry, "of", ("input", "output")),
+            summary=choice(entry, "summary", ("mean", "top1")),
+            batched=at(entry, "batched", bool),
+            edges=numbers(entry, "edges"),
+            expected=numbers(entry, "expected"),
+        )
+        for entry in document.get("drift") or ()
+    )
+    if any(len(one.expected) != len(one.edges) + 1 or list(one.edges) != sorted(one.edges) for one in found):
+        raise LoadError("record", f"{FILE}: drift: edges have to rise, with one share more than edges")
+    return found
+
+
+def numbers(document: object, path: str) -> tuple[float, ...]:
+    """The list of numbers at `path`."""
+    return tuple(float(at({"number": value}, "number", float)) for value in at(document, path, list))
+
+
 def choice(document: object, path: str, choices: tuple[str, ...]) -> str:
     """The string at `path`, one of `choices`."""
     value = at(document, path, str)
@@ -155,11 +192,11 @@ def choice(document: object, path: str, choices: tuple[str, ...]) -> str:
 
 
 def at(document: object, path: str, kind: type[Value]) -> Value:
-    """The value at a dotted path. JSON writes 0.0 as 0.0 or 0: an integer will do for a float, true for neither."""
+    """The value at a dotted path. JSON writes 0.0 as 0.0 or 0: an integer will do for a float, true will not."""
     value = document
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    fits = isinstance(value, int | float if kind is float else kind) and not isinstance(value, bool)
+    fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not fits:
         raise LoadError("record", f"{FILE}: {path} is missing or no {kind.__name__}")
     return value  # type: ignore[return-value]  # isinstance above; mypy cannot follow the conditional type

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from serving_image.batching import Batcher
+from serving_image.drift import Drift
 from serving_image.faults import NotFoundError
 from serving_image.model import Model
 from serving_image.pool import Answer, Pool
@@ -25,6 +26,7 @@ class Loaded:
     model: Model
     pool: Pool
     batcher: Batcher | None = None
+    drift: Drift | None = None
 
     def is_quick(self) -> bool:
         """Whether small requests are likely to be answered without waiting."""

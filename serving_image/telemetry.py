@@ -1,7 +1,7 @@
 """The metrics of the server, by name, and where they are set."""
 
 from serving_image import process
-from serving_image.metrics import ROWS, Counter, Histogram, Metric, render
+from serving_image.metrics import FINE, ROWS, Counter, Histogram, Metric, render
 
 MODEL = ("model", "version")
 
@@ -26,6 +26,12 @@ class Telemetry:
             "Time that a request waited to be computed: for a free inference request, and for others in its batch.",
             MODEL,
         )
+        self.inference_seconds = Histogram(
+            "nearedge_inference_duration_seconds",
+            "Time by the clock to wait for and compute a request, without reading and writing it.",
+            MODEL,
+            FINE,
+        )
         self.batch_rows = Histogram(
             "nearedge_batch_size", "Rows (axis 0 of the first input) of each inference.", MODEL, ROWS
         )
@@ -49,6 +55,13 @@ class Telemetry:
         )
         self.self_test_difference = Metric(
             "nearedge_self_test_largest_difference", "Largest absolute difference from a golden answer.", MODEL
+        )
+        tensor = (*MODEL, "tensor", "of", "bin")
+        self.drift_rows = Counter(
+            "nearedge_drift_rows_total", "Rows of inputs and outputs by the bins of the drift reference.", tensor
+        )
+        self.drift_expected = Metric(
+            "nearedge_drift_expected_ratio", "Share of the rows that the drift reference has in each bin.", tensor
         )
         self.server_ready = Metric("nearedge_server_ready", "1 where the server takes requests for all its models.")
         self.memory = Metric("process_resident_memory_bytes", "Resident memory.")

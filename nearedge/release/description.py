@@ -151,6 +151,11 @@ class Description(Strict):
     quantization: Quantization = Quantization()
     target: Target = Target()
     golden: Golden | None = None
+    drift: bool = Field(
+        default=False,
+        description="whether the image carries how requests and answers of the evaluation rows are distributed (shares "
+        "in bins, no rows), so that the server's metrics show where a site's differ",
+    )
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
@@ -166,6 +171,8 @@ class Description(Strict):
                 raise ValueError(f"metric.output {name!r} is none of the outputs")
         if self.golden and self.data is None:
             raise ValueError("golden needs data to take the samples from")
+        if self.drift and self.data is None:
+            raise ValueError("drift needs data to know what requests look like")
         if self.precision == "fp16" and not self.compress_to_fp16:
             raise ValueError("precision fp16 is weights in FP16, and compress_to_fp16 is false; choose one of them")
         return self

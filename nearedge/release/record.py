@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from nearedge.errors import InputError, UnsupportedError
 from nearedge.release import sections
@@ -16,6 +16,7 @@ from nearedge.release.sections import (
     RECORD_VERSION,
     BenchmarkSection,
     ConversionSection,
+    DriftReference,
     GoldenSection,
     ImageSection,
     OptimizationSection,
@@ -71,6 +72,7 @@ class Identity(Strict):
     runtime: RuntimeConfiguration
     thresholds: Thresholds
     golden: GoldenSection | None
+    drift: list[DriftReference] = Field(default=[])
 
 
 class Evidence(Strict):
@@ -126,6 +128,7 @@ def identity(workspace: Path, profile: str) -> Identity:
         runtime=runtime(workspace, optimization),
         thresholds=verification.thresholds,
         golden=sections.read_optional(workspace, GoldenSection),
+        drift=verification.drift,
     )
 
 
@@ -158,20 +161,28 @@ def dump(document: Identity | Record) -> str:
 def read(path: Path) -> Record:
     """The record in `path`. Raises InputError where it is missing or damaged, UnsupportedError where newer."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        version = document["identity"]["schema_version"]
+        return parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such release record") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no release record ({type(error).__name__})") from error
+
+
+def parse(text: str, where: str) -> Record:
+    """The record in `text`; `where` is named in what is raised: InputError, UnsupportedError where it is newer."""
+    try:
+        document = json.loads(text)
+        version = document["identity"]["schema_version"]
+    except (json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{where}: is no release record ({type(error).__name__})") from error
     if isinstance(version, int) and version > RECORD_VERSION:
         raise UnsupportedError(
-            f"{path}: schema_version {version} is newer than this nearedge reads ({RECORD_VERSION}); upgrade nearedge"
+            f"{where}: schema_version {version} is newer than this nearedge reads ({RECORD_VERSION}); upgrade nearedge"
         )
     try:
         return Record.model_validate(document)
     except ValidationError as error:
-        raise InputError(f"{path}: {first_fault(error)}") from error
+        raise InputError(f"{where}: {first_fault(error)}") from error
 
 
 def read_previous(workspace: Path) -> Record | None:

@@ -31,6 +31,8 @@ from nearedge.release.sections.image import ImageSection, Layer, TestSection
 from nearedge.release.sections.optimization import DOES_NOT_HOLD, Candidate, OptimizationSection, RuntimeConfiguration
 from nearedge.release.sections.source import ConversionSection, Format, Framework, SourceSection
 from nearedge.release.sections.verification import (
+    DriftReference,
+    DriftSummary,
     GoldenSection,
     KeptAnswers,
     MetricResult,
@@ -48,6 +50,8 @@ __all__ = [
     "BenchmarkSection",
     "Candidate",
     "ConversionSection",
+    "DriftReference",
+    "DriftSummary",
     "Format",
     "Framework",
     "GoldenSection",

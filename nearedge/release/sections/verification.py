@@ -72,10 +72,26 @@ class VerificationF32Section(VerificationSection):
     answers: KeptAnswers | None = Field(default=None, description="null: none were kept")
 
 
+DriftSummary = Literal["mean", "top1"]
+
+
+class DriftReference(Strict):
+    """How one number for each row of a tensor falls into bins on the evaluation rows."""
+
+    tensor: str
+    of: Literal["input", "output"]
+    summary: DriftSummary = Field(description="mean: of a row's values; top1: the place of the largest")
+    batched: bool = Field(description="whether axis 0 is the row; false: a request is one row")
+    edges: list[float] = Field(description="lower edges of the bins but the first, rising")
+    expected: list[float] = Field(description="share of the rows in each bin; one more than edges")
+    rows: int
+
+
 class VerificationDeployedSection(VerificationSection):
     """What will run at the site."""
 
     section: ClassVar[str] = "verification-deployed"
+    drift: list[DriftReference] = Field(default=[], description="empty: model.yaml does not ask for it")
 
 
 class Tolerance(Strict):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters import execution, instruction_set, thresholds
-from nearedge.release import sections
+from nearedge.release import record, sections
 from nearedge.release.sections import (
     ConversionSection,
     GoldenSection,
@@ -70,6 +70,21 @@ def test_deployed_is_proven_and_gives_golden_samples(release):
     first = path.read_bytes()
     assert verify(release, "deployed") == 0
     assert path.read_bytes() == first
+
+
+def test_the_drift_reference_is_made_where_it_is_asked_for(release):
+    deploy(release)
+    assert verify(release, "deployed") == 0
+    assert sections.read(release, VerificationDeployedSection).drift == []
+    path = release / "source" / "model.yaml"
+    path.write_text(path.read_text() + "drift: true\n")
+    assert verify(release, "deployed") == 0
+    found = sections.read(release, VerificationDeployedSection).drift
+    assert [(one.tensor, one.of, one.summary, one.rows) for one in found] == [
+        ("image", "input", "mean", 300), ("logits", "output", "top1", 300), ("probabilities", "output", "top1", 300),
+    ]  # fmt: skip
+    assert found[1].expected == found[2].expected and len(found[1].expected) == 10
+    assert record.identity(release, "microshift-small").drift == found
 
 
 def test_golden_samples_hold_under_avx2(release):
