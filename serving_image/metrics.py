@@ -13,6 +13,10 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds: 1 ms to 10 s."""
 
+STEPS = (1.0, 1.5, 2.2, 3.3, 4.7, 6.8)
+FINE = (*(float(f"{step}e{power}") for power in range(-4, 1) for step in STEPS), 10.0)
+"""Upper bounds in seconds: 0.1 ms to 10 s, each at most 1.5 times the one before, so that a doubling always shows."""
+
 
 class Metric:
     """A metric with labels: one number for each tuple of their values."""

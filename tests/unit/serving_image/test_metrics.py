@@ -1,6 +1,8 @@
 """The text format, also by its judge's word."""
 
+import itertools
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,3 +94,18 @@ def test_the_metrics_name_the_image_and_the_time_to_load(released, start) -> Non
     assert f'bin_sha256="{weights}"' in info and 'precision="f32"' in info
     took = [float(line.rpartition(" ")[2]) for line in lines if line.startswith("nearedge_model_load_seconds{")]
     assert len(took) == 2 and all(0 < seconds < 60 for seconds in took)
+
+
+def test_the_fine_buckets_show_every_doubling() -> None:
+    assert all(bound < following <= 1.51 * bound for bound, following in itertools.pairwise(metrics.FINE))
+    assert (metrics.FINE[0], metrics.FINE[-1]) == (0.0001, 10.0) and all(float(str(bound)) == bound for bound in metrics.FINE)
+
+
+def test_an_inference_is_timed_by_the_clock(server) -> None:
+    body = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.5] * 64}]}
+    assert server.post("/v2/models/digits/infer", json=body).status_code == 200
+    text = server.get("/metrics").text
+    counts = re.findall(r'^nearedge_(inference|compute)_duration_seconds_count\{model="digits".*\} (\d+)$', text, re.M)
+    assert len(counts) == 2 and len({count for _, count in counts}) == 1
+    sums = dict(re.findall(r'^nearedge_(inference|compute)_duration_seconds_sum\{model="digits".*\} (\S+)$', text, re.M))
+    assert float(sums["inference"]) >= float(sums["compute"]) * 0.99
