@@ -39,6 +39,8 @@ MODEL_INFO = Metric("nearedge_model_info", "gauge", (*MODEL, *INFO))
 SELF_TEST = Metric("nearedge_self_test_passed", "gauge", MODEL)
 SELF_TEST_SAMPLES = Metric("nearedge_self_test_samples", "gauge", MODEL, "samples")
 SELF_TEST_DIFFERENCE = Metric("nearedge_self_test_largest_difference", "gauge", MODEL)
+DRIFT_ROWS = Metric("nearedge_drift_rows_total", "counter", (*MODEL, "tensor", "of", "bin"), "rows")
+DRIFT_EXPECTED = Metric("nearedge_drift_expected_ratio", "gauge", (*MODEL, "tensor", "of", "bin"))
 SERVER_READY = Metric("nearedge_server_ready", "gauge")
 MEMORY = Metric("process_resident_memory_bytes", "gauge", (), "bytes")
 CPU = Metric("process_cpu_seconds_total", "counter", (), "seconds")
@@ -47,8 +49,8 @@ STARTED = Metric("process_start_time_seconds", "gauge", (), "seconds")
 
 METRICS = (
     REQUESTS, REQUEST_SECONDS, COMPUTE_SECONDS, QUEUE_SECONDS, INFERENCE_SECONDS, BATCH_SIZE, MAX_BATCH, IN_FLIGHT,
-    LOAD_SECONDS, READY, FAILED, MODEL_INFO, SELF_TEST, SELF_TEST_SAMPLES, SELF_TEST_DIFFERENCE, SERVER_READY, MEMORY,
-    CPU, FILES, STARTED,
+    LOAD_SECONDS, READY, FAILED, MODEL_INFO, SELF_TEST, SELF_TEST_SAMPLES, SELF_TEST_DIFFERENCE, DRIFT_ROWS,
+    DRIFT_EXPECTED, SERVER_READY, MEMORY, CPU, FILES, STARTED,
 )  # fmt: skip
 """In the order in which the server tells them."""
 

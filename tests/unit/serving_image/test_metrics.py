@@ -98,14 +98,14 @@ def test_the_metrics_name_the_image_and_the_time_to_load(released, start) -> Non
 
 def test_the_fine_buckets_show_every_doubling() -> None:
     assert all(bound < following <= 1.51 * bound for bound, following in itertools.pairwise(metrics.FINE))
-    assert (metrics.FINE[0], metrics.FINE[-1]) == (0.0001, 10.0) and all(float(str(bound)) == bound for bound in metrics.FINE)
+    assert (metrics.FINE[0], metrics.FINE[-1]) == (0.0001, 10.0)
 
 
 def test_an_inference_is_timed_by_the_clock(server) -> None:
     body = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.5] * 64}]}
     assert server.post("/v2/models/digits/infer", json=body).status_code == 200
     text = server.get("/metrics").text
-    counts = re.findall(r'^nearedge_(inference|compute)_duration_seconds_count\{model="digits".*\} (\d+)$', text, re.M)
-    assert len(counts) == 2 and len({count for _, count in counts}) == 1
-    sums = dict(re.findall(r'^nearedge_(inference|compute)_duration_seconds_sum\{model="digits".*\} (\S+)$', text, re.M))
-    assert float(sums["inference"]) >= float(sums["compute"]) * 0.99
+    found = re.findall(r"^nearedge_(inference|compute)_duration_seconds_(sum|count)(\S*) (\S+)$", text, re.MULTILINE)
+    told = {(name, what): float(value) for name, what, labels, value in found if 'model="digits"' in labels}
+    assert told["inference", "count"] == told["compute", "count"] >= 1
+    assert told["inference", "sum"] >= told["compute", "sum"] * 0.99
