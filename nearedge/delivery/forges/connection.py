@@ -58,7 +58,7 @@ class Connection:
         return self.persist(method, f"{self.api}{path}", body, {})
 
     def pages(self, path: str, **query: str) -> Iterator[Answer]:
-        """All pages of a list, by the links from one to the next (RFC 8288). Raises OutsideError where one goes astray."""
+        """All pages of a list, by the links from one to the next (RFC 8288). Raises OutsideError for a foreign one."""
         answer = self.persist("GET", f"{self.api}{path}", None, query)
         for _ in range(MOST_PAGES):
             yield answer

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from nearedge.delivery.gitops.message import compared, megabytes, message
+from nearedge.delivery.gitops.figures import megabytes
+from nearedge.delivery.gitops.message import compared, message
 from nearedge.release import record as records
 from nearedge.release.record import Evidence
 
@@ -18,6 +19,7 @@ def test_a_first_release_says_why_it_is_safe() -> None:
     assert "- accuracy: 0.9852 (source 0.9870, drop 0.0018 of 0.01 allowed, 540 rows)" in lines
     assert "- parity with the source: largest difference 0.0021 of 0.05 allowed, top-1 agreement 0.9981" in lines
     assert "- deployed p50: 0.12 ms" in lines
+    assert "- deployed p99: 0.24 ms" in lines
     assert "- memory limit: 192 MiB (peak 96 MiB)" in lines
     assert "- golden samples held: 8 of 8" in lines
     assert "Image: sha256:" + "d" * 64 in lines
