@@ -5,9 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track as bar
-
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 5.0
@@ -21,6 +18,9 @@ def say(text: str) -> None:
 def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     """Yield `items`, showing how far we are: a bar on a terminal, else a line at most every five seconds."""
     if sys.stderr.isatty():
+        from rich.console import Console  # most programs start without a terminal, and this takes a while
+        from rich.progress import track as bar
+
         yield from bar(items, what, total=total, console=Console(stderr=True), transient=True)
         return
     said = time.monotonic()

@@ -34,6 +34,8 @@ class Patience:
     def persist(self, attempt: Callable[[], Result], far: Callable[[], int] = lambda: 0) -> Result:
         """What `attempt` returns at last. `far` says how far it came, in bytes; coming further starts the clock anew.
 
+        A registry's Retry-After is obeyed where it asks for more than our own backoff.
+
         Raises OutsideError where faults that may pass did not pass in time; every other error at once.
         """
         wait_s, furthest, since = FIRST_WAIT_S, far(), time.monotonic()
@@ -43,10 +45,10 @@ class Patience:
             except PassingFaultError as fault:
                 if far() > furthest:
                     wait_s, furthest, since = FIRST_WAIT_S, far(), time.monotonic()
-                waited = time.monotonic() - since
-                if waited + wait_s > self.give_up_after_s:
+                waited, pause_s = time.monotonic() - since, max(wait_s, fault.wait_s)
+                if waited + pause_s > self.give_up_after_s:
                     kept = "what arrived is kept, and the next run goes on from there"
                     raise OutsideError(f"{fault}; gave up after {waited:.0f} s without progress; {kept}") from fault
-                say(f"{fault}; again in {wait_s:.0f} s")
-                time.sleep(wait_s)
+                say(f"{fault}; again in {pause_s:.0f} s")
+                time.sleep(pause_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)

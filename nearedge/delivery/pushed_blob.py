@@ -9,13 +9,13 @@ PATCH broke off; there the blob begins anew, in chunks. A registry that takes no
 
 import re
 from collections.abc import Iterator
-from typing import Protocol
 from urllib.parse import urlencode
 
 import requests
 
 from nearedge.delivery import oci, transport
-from nearedge.delivery.registry import Body, Registry
+from nearedge.delivery.registry import Body
+from nearedge.delivery.upload import PassingError, Uploads
 from nearedge.errors import OutsideError
 from nearedge.files import CHUNK
 from nearedge.progress import track
@@ -30,35 +30,6 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 NO_CHUNKS = (400, 404, 405, 411, 415, 416, 501)
 """Answers to the first PATCH after which the blob is sent in one PUT."""
 GONE = (404, 416)
-
-
-class PassingError(Exception):
-    """A fault that may be gone at the next attempt; `wait_s` is what the registry asked for, 0 where it did not."""
-
-    def __init__(self, error: OutsideError, wait_s: float = 0.0) -> None:
-        """`error` is what to raise when the attempts are used up."""
-        super().__init__(str(error))
-        self.error, self.wait_s = error, wait_s
-
-
-class Sender(Protocol):
-    """What sends requests to one repository; PassingError where another attempt makes sense."""
-
-    registry: Registry
-    name: str
-    path: str
-    scope: str
-
-    def send(
-        self,
-        method: str,
-        address: str,
-        scope: str,
-        headers: dict[str, str] | None = None,
-        body: Body | None = None,
-        size: int = 0,
-    ) -> requests.Response:
-        """One request."""
 
 
 class Window:
@@ -103,7 +74,7 @@ class Window:
 class PushedBlob:
     """One blob; `attempt` goes on where the last one ended. `offset` is how many bytes the registry has."""
 
-    def __init__(self, sender: Sender, blob: oci.Descriptor, body: Body, mount: str) -> None:
+    def __init__(self, sender: Uploads, blob: oci.Descriptor, body: Body, mount: str) -> None:
         """`mount` is a repository of the same registry that may have the blob, or empty."""
         self.sender, self.blob, self.mount = sender, blob, mount
         self.body = shown(blob, body)

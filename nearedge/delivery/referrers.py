@@ -71,11 +71,7 @@ def from_api(store: Repository, subject: oci.Descriptor) -> list[dict[str, Any]]
         return None
     if response.status_code != requests.codes.ok:
         raise store.registry.refused(response, f"{store.name}: the referrers of {subject.digest[:19]}")
-    with response:
-        try:
-            content = transport.body_of(response, oci.LARGEST_DOCUMENT)
-        except requests.RequestException as error:
-            raise store.registry.unreachable(error) from error
+    content = store.registry.content(response, oci.LARGEST_DOCUMENT)
     document = oci.decode(content or b"", f"{store.where}: referrers")
     return entries_of(document, f"{store.where}: referrers")
 

@@ -35,6 +35,9 @@ ADVICE = {
 class PassingFaultError(OutsideError):
     """A failure that may be gone later: the network, or a registry that is overloaded or restarts."""
 
+    wait_s = 0.0
+    """Seconds that the registry asked us to wait (Retry-After), 0 where it did not."""
+
 
 class Sized:
     """A body whose length is known, sent piece by piece."""
@@ -137,6 +140,14 @@ class Registry:
         except requests.RequestException as error:
             raise self.unreachable(error) from error
 
+    def content(self, response: requests.Response, limit: int) -> bytes | None:
+        """The answer's body, None where it is larger than `limit` bytes. OutsideError where the connection breaks."""
+        with response:
+            try:
+                return transport.body_of(response, limit)
+            except requests.RequestException as error:
+                raise self.unreachable(error) from error
+
     def unreachable(self, error: requests.RequestException) -> OutsideError:
         """The error for a failure on the way; a PassingFaultError unless the certificate or the address is at fault."""
         passing = isinstance(error, PASSING_REASONS) and not isinstance(error, requests.exceptions.SSLError)
@@ -149,8 +160,12 @@ class Registry:
             status = response.status_code
             said = code_of(response)
         advice = ADVICE.get(status, "try again later" if status >= 500 else "check the reference")
-        kind = PassingFaultError if status in transport.PASSING else OutsideError
-        return kind(f"{self.host}: {what}: status {status}{said}; {advice}")
+        text = f"{self.host}: {what}: status {status}{said}; {advice}"
+        if status not in transport.PASSING:
+            return OutsideError(text)
+        fault = PassingFaultError(text)
+        fault.wait_s = transport.asked_wait_s(response.headers.get("Retry-After", ""))
+        return fault
 
 
 def code_of(response: requests.Response) -> str:

@@ -62,11 +62,7 @@ class Repository:
             return None
         if response.status_code != requests.codes.ok:
             raise self.registry.refused(response, f"{self.name}: {which}")
-        with response:
-            try:
-                content = transport.body_of(response, oci.LARGEST_DOCUMENT)
-            except requests.RequestException as error:
-                raise self.registry.unreachable(error) from error
+        content = self.registry.content(response, oci.LARGEST_DOCUMENT)
         if content is None:
             raise OutsideError(f"{self.where}: {which}: the manifest is larger than {oci.LARGEST_DOCUMENT >> 20} MiB")
         told = response.headers.get("Docker-Content-Digest", "")

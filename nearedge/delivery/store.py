@@ -53,12 +53,22 @@ class Store(Protocol):
         """Add the manifest, after all that it names, and let `tag` (where not empty) name it; the bytes that took."""
 
 
-def open_store(reference: Reference, workspace: Path, access: Access, *, create: bool = False) -> Layout | Repository:
+def open_store(
+    reference: Reference,
+    workspace: Path,
+    access: Access,
+    *,
+    create: bool = False,
+    beside: Layout | Repository | None = None,
+) -> Layout | Repository:
     """The store that `reference` names; a layout's folder must lie in `workspace` and is made where `create` says so.
 
+    Where `beside` is in the same registry, its connection and login serve both; `access` must be the same then.
     Raises InputError for a folder outside the workspace or one that is no layout.
     """
     if not reference.is_layout:
+        if isinstance(beside, Repository) and beside.registry.host == reference.registry:
+            return Repository(beside.registry, reference.name)
         return Repository(Registry(reference.registry, access), reference.name)
     if Path(reference.name).is_absolute():
         raise InputError(f"{reference}: DIR is relative to the workspace; give it without the leading slash")

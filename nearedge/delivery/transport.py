@@ -6,7 +6,9 @@ Messages built here name hosts and reasons, never headers, queries or credential
 import contextlib
 import ipaddress
 import ssl
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +28,16 @@ NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 """OpenSSL's words, by version, for an answer in plain http."""
 PROXY_LOGIN = "the proxy wants another user and password in its address"
 SHORT = 1 << 16
+LONGEST_ASKED_S, LONGEST_RETRY_S = 3600.0, 30.0
+"""What a Retry-After may ask for at most; and between two attempts at one GET, which nobody can see waiting."""
+
+
+class Retries(Retry):
+    """Retries that wait as long as the registry asks, within reason; a header that says nothing is not heard."""
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Seconds to wait. urllib3's own raises for a header that is neither a number nor a date."""
+        return min(asked_wait_s(retry_after), LONGEST_RETRY_S)
 
 
 class NoNetrc(requests.auth.AuthBase):
@@ -75,7 +87,7 @@ def new_session(host: str, ca_bundle: Path | None, retries: int | None = None, *
     plain http only, no certificates are loaded. Raises InputError where the CA bundle cannot be read.
     """
     times = retries if retries is not None else 2 if is_loopback(host) else 5
-    retry = Retry(
+    retry = Retries(
         total=times, redirect=5, backoff_factor=0.4, backoff_jitter=0.2, status_forcelist=PASSING,
         allowed_methods=("GET", "HEAD"), raise_on_status=False, respect_retry_after_header=True,
     )  # fmt: skip
@@ -101,6 +113,18 @@ def trusted(ca_bundle: Path | None) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise InputError(f"{path}: cannot be read as CA certificates in PEM; check the ca-bundle") from error
     return context
+
+
+def asked_wait_s(text: str) -> float:
+    """Seconds that a Retry-After header asks for (a number or an HTTP date, RFC 9110, 10.2.3), 0 for nonsense."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), LONGEST_ASKED_S)
+    try:
+        wait_s = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(wait_s, 0.0), LONGEST_ASKED_S)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,13 +12,22 @@ from urllib.parse import quote
 import requests
 
 from nearedge.delivery import oci, transport
-from nearedge.delivery.pushed_blob import PassingError
-from nearedge.delivery.registry import Body, Registry
+from nearedge.delivery.registry import Body, PassingFaultError, Registry
 from nearedge.errors import OutsideError
 from nearedge.files import CHUNK
 
 ATTEMPTS = 5
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+
+
+class PassingError(Exception):
+    """A fault that may be gone at the next attempt; `wait_s` is what the registry asked for, 0 where it did not."""
+
+    def __init__(self, error: OutsideError) -> None:
+        """`error` is what to raise when the attempts are used up."""
+        super().__init__(str(error))
+        self.error = error
+        self.wait_s = error.wait_s if isinstance(error, PassingFaultError) else 0.0
 
 
 class Uploads:
@@ -72,9 +81,7 @@ class Uploads:
         except requests.RequestException as error:
             raise PassingError(self.registry.unreachable(error)) from error
         if response.status_code in transport.PASSING:
-            after = response.headers.get("Retry-After", "")
-            wait_s = float(after) if after.isdigit() else 0.0
-            raise PassingError(self.registry.refused(response, f"{self.name}: an upload"), wait_s)
+            raise PassingError(self.registry.refused(response, f"{self.name}: an upload"))
         return response
 
     def manifest(self, manifest: oci.Document, which: str) -> int:

@@ -127,7 +127,7 @@ class Transfer:
         """Judge the status; the total size in bytes where the server says it."""
         status = response.status_code
         if status in transport.PASSING:
-            raise PassingError(f"status {status}", seconds(response.headers.get("Retry-After", "")))
+            raise PassingError(f"status {status}", transport.asked_wait_s(response.headers.get("Retry-After", "")))
         if status == 416:
             self.validator = ""  # what we hold is no beginning of what is there now
             raise PassingError("refuses to resume")
@@ -173,8 +173,3 @@ class Transfer:
         if time.monotonic() - self.said > LINE_EVERY_S:
             self.said = time.monotonic()
             say(f"{self.name}: {self.size / 1e6:.0f} MB so far")
-
-
-def seconds(retry_after: str) -> float:
-    """Retry-After in seconds; a date counts as not given."""
-    return float(retry_after) if retry_after.isdigit() else 0.0
