@@ -10,10 +10,9 @@ from typing import Literal, get_args
 
 from nearedge.delivery import naming, referrers, sbom, upgrade
 from nearedge.delivery.access import Access
-from nearedge.delivery.host.host_base import host_base
-from nearedge.delivery.host.host_image import TAG
-from nearedge.delivery.image import Base, Built, Choices, ModelFiles, build, open_base
+from nearedge.delivery.image import Base, Built, Choices, build, open_base
 from nearedge.delivery.layout import Layout
+from nearedge.delivery.model_layers import ModelFiles
 from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.repository import Repository
 from nearedge.delivery.store import open_store
@@ -103,7 +102,7 @@ def run(workspace: Path, options: Options) -> ImageSection:
     if not target.tag:
         target = target.with_tag(files.version)
     base, base_name, kind = find_base(workspace, options)
-    store = open_store(target, workspace, options.access, create=True)
+    store = open_store(target, workspace, options.access, create=True, beside=base.store)
     with tempfile.TemporaryDirectory(dir=workspace, prefix=".image-") as scratch:
         built = build(base, files, store, target.tag, Path(scratch), choices)
     section = ImageSection(
@@ -178,6 +177,9 @@ def proven(workspace: Path) -> ModelFiles:
 def find_base(workspace: Path, options: Options) -> tuple[Base, str, Kind]:
     """The runtime base, its name without digest, and its kind as the section has it."""
     if options.base_image == HOST:
+        from nearedge.delivery.host.host_base import host_base  # what packs a Python is of no use otherwise
+        from nearedge.delivery.host.host_image import TAG
+
         layout = host_base(options.cache)
         return open_base(layout, TAG), HOST, "host"
     reference: Reference = parse(options.base_image, allow_layout=options.allow_layout)

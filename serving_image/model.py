@@ -1,7 +1,6 @@
 """One version of a model: check its files, compile it as its record says, run it."""
 
 import contextlib
-import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -11,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from serving_image import instruction_set, record
+from serving_image import instruction_set, ir, record
 from serving_image.faults import LoadError, one_line
 from serving_image.logs import event
 from serving_image.record import Record, Runtime
 from serving_image.tensors import OPENVINO, Array, Spec, quoted
 
-CHUNK = 1 << 20
 LONG_S = 0.02
 """An inference that takes longer is run so that it can be cancelled."""
 
@@ -110,15 +108,9 @@ def bits(tensor: Any) -> Array:  # openvino's classes carry no types
 
 def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # openvino's classes carry no types
     """The model in `folder`, compiled with at most `cap` threads. Raises LoadError."""
-    xml, weights = files(folder)
+    xml, weights_at = ir.files(folder)
     identity = record.read(folder / record.FILE)
-    if identity is not None:
-        check_sum(xml, identity.xml_sha256)
-        check_sum(weights, identity.bin_sha256)
-    try:
-        model = core.read_model(str(xml))
-    except RuntimeError as error:
-        raise LoadError("damaged", f"{xml.name} cannot be read: {one_line(error)}") from None
+    model = ir.read(core, xml, weights_at, identity)
     inputs = tuple(spec(port, "input", identity.inputs if identity else ()) for port in model.inputs)
     outputs = tuple(spec(port, "output", identity.outputs if identity else ()) for port in model.outputs)
     check_names(identity, inputs, outputs)
@@ -129,35 +121,6 @@ def load(core: Any, folder: Path, cap: int, cache: Path | None) -> Model:  # ope
     types = [port.get_element_type() for port in compiled.inputs]
     slots = [InferSlot(compiled.create_infer_request(), types, outputs, static=static) for _ in range(count)]
     return Model(inputs, outputs, identity, execution(compiled, count), slots)
-
-
-def files(folder: Path) -> tuple[Path, Path]:
-    """The IR's two files: model.xml, or the only .xml there is, and the .bin beside it. Raises LoadError."""
-    found = sorted(folder.glob("*.xml"))
-    xml = folder / "model.xml"
-    if xml not in found:
-        if len(found) != 1:
-            raise LoadError("missing", f"{folder} holds {len(found) or 'no'} .xml files; expected model.xml")
-        xml = found[0]
-    weights = xml.with_suffix(".bin")
-    if not weights.is_file():
-        raise LoadError("missing", f"{weights} is missing")
-    return xml, weights
-
-
-def check_sum(path: Path, expected: str) -> None:
-    """Raise LoadError where the file is not the one that the record names."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise LoadError("missing", f"{path} cannot be read: {error.strerror}") from None
-    if digest.hexdigest() != expected:
-        raise LoadError(
-            "damaged", f"{path.name} is damaged: its sha256 is {digest.hexdigest()}, {record.FILE} says {expected}"
-        )
 
 
 def spec(port: Any, kind: str, recorded: tuple[str, ...]) -> Spec:  # openvino's classes carry no types

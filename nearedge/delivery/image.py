@@ -11,40 +11,19 @@ from typing import Any
 
 from nearedge.delivery import digest as digests
 from nearedge.delivery import oci
-from nearedge.delivery.layers import Compression, Entry, Layer, write_layer
+from nearedge.delivery.layers import Compression, Layer
 from nearedge.delivery.layout import Layout
+from nearedge.delivery.model_layers import ModelFiles, ModelLayout, model_layers
 from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError, UnsupportedError
 
 CONFIG_LIMIT = 4 << 20
-MODEL_LAYER = "model"
-"""What a record calls the layer with model.xml and model.bin."""
 EPOCH = "1970-01-01T00:00:00Z"
 RUNTIME_LABEL, MODEL_LABEL, VERSION_LABEL = "io.nearedge.runtime", "io.nearedge.model", "io.nearedge.version"
 RUNTIME_CONTRACT = "1"
 ANNOTATION = "org.opencontainers.image."
 
 StoreOf = Layout | Repository
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """What goes on top of the base; the sha256 are those that the Tasks before recorded."""
-
-    name: str
-    version: str
-    xml: Path
-    xml_sha256: str
-    bin: Path
-    bin_sha256: str
-    golden: Path | None
-    golden_sha256: str
-    identity: str
-
-    @property
-    def folder(self) -> str:
-        """Where the model lies in the image; OVMS and KServe read the same layout."""
-        return f"models/{self.name}/{self.version}"
 
 
 @dataclass(frozen=True)
@@ -64,11 +43,12 @@ class Base:
 
 @dataclass(frozen=True)
 class Choices:
-    """How the image is made: more tags, annotations of the user's own (labels, too), compression of our layers."""
+    """How the image is made: more tags, annotations of the user's own (labels, too), compression and layout of ours."""
 
     tags: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     compression: Compression = "fast"
+    layout: ModelLayout = "single"
 
 
 @dataclass(frozen=True)
@@ -120,21 +100,6 @@ def open_base(store: StoreOf, which: str) -> Base:
     return Base(store, manifest, config)
 
 
-def model_layers(files: ModelFiles, scratch: Path, compression: Compression = "fast") -> list[Layer]:
-    """The model's layers, lowest first: model, golden samples where there are any, identity."""
-    folder = files.folder
-    model = [
-        Entry(f"{folder}/model.xml", files.xml, sha256=files.xml_sha256),
-        Entry(f"{folder}/model.bin", files.bin, sha256=files.bin_sha256),
-    ]
-    layers = [write_layer(model, scratch / "model", MODEL_LAYER, compression)]
-    if files.golden is not None:
-        golden = [Entry(f"{folder}/golden.npz", files.golden, sha256=files.golden_sha256)]
-        layers.append(write_layer(golden, scratch / "golden", "golden samples", compression))
-    identity = [Entry(f"{folder}/release.json", files.identity.encode())]
-    return [*layers, write_layer(identity, scratch / "identity", "release identity", compression)]
-
-
 def new_config(base: Base, layers: list[Layer], labels: Mapping[str, str]) -> dict[str, Any]:
     """The base's config with our layers, history and labels; `created` stays the base's, since we add no time."""
     created = base.config.get("created")
@@ -179,7 +144,7 @@ def build(
     Raises InputError where a model file is not the one that was proven, OutsideError where the target refuses.
     """
     chosen = choices or Choices()
-    layers = model_layers(files, scratch, chosen.compression)
+    layers = model_layers(files, scratch, chosen.compression, chosen.layout)
     described_as = {**annotations(files, base), **chosen.annotations}
     labels = {RUNTIME_LABEL: RUNTIME_CONTRACT, MODEL_LABEL: files.name, VERSION_LABEL: files.version, **described_as}
     config = oci.encode(new_config(base, layers, labels))

@@ -17,7 +17,8 @@ from typing import Any
 import zstandard
 
 from nearedge.delivery import oci
-from nearedge.delivery.image import Base, ModelFiles
+from nearedge.delivery.image import Base
+from nearedge.delivery.model_layers import ModelFiles
 from nearedge.delivery.reference import Reference
 from nearedge.files import sha256_file
 

@@ -11,7 +11,7 @@ import zstandard
 
 from nearedge.delivery import oci
 from nearedge.delivery.access import Access
-from nearedge.delivery.image import MODEL_LAYER
+from nearedge.delivery.model_layers import MODEL_LAYER
 from nearedge.delivery.reference import parse
 from nearedge.delivery.sources import archives
 from nearedge.delivery.store import Store, open_store

@@ -11,8 +11,9 @@ import zstandard
 
 from nearedge.delivery import digest, oci
 from nearedge.delivery.access import Access
-from nearedge.delivery.image import EPOCH, Choices, ModelFiles, build, open_base
+from nearedge.delivery.image import EPOCH, Choices, build, open_base
 from nearedge.delivery.layout import Layout
+from nearedge.delivery.model_layers import ModelFiles
 from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError, OutsideError, UnsupportedError
@@ -21,8 +22,9 @@ from nearedge.files import sha256_file
 PROGRAM = """
 import sys
 from pathlib import Path
-from nearedge.delivery.image import ModelFiles, build, open_base
+from nearedge.delivery.image import build, open_base
 from nearedge.delivery.layout import Layout
+from nearedge.delivery.model_layers import ModelFiles
 from nearedge.files import sha256_file
 folder, scratch = Path(sys.argv[1]), Path(sys.argv[2])
 xml, weights = folder / "model.xml", folder / "model.bin"

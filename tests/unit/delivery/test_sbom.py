@@ -12,8 +12,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from nearedge.delivery import sbom
 from nearedge.delivery.host import host_base, host_image, host_packages
-from nearedge.delivery.image import Base, ModelFiles, open_base
+from nearedge.delivery.image import Base, open_base
 from nearedge.delivery.layers import Entry, write_layer
+from nearedge.delivery.model_layers import ModelFiles
 from nearedge.delivery.reference import parse
 from nearedge.files import sha256_file
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving_image import model, tensors
+from serving_image import ir, model, tensors
 from serving_image.faults import LoadError
 from serving_image.record import Runtime
 
@@ -31,14 +31,14 @@ def test_missing_files(tmp_path: Path, names: list[str], message: str) -> None:
     for name in names:
         (tmp_path / name).write_text("")
     with pytest.raises(LoadError, match=message) as caught:
-        model.files(tmp_path)
+        ir.files(tmp_path)
     assert caught.value.kind == "missing"
 
 
 def test_the_only_xml_will_do(tmp_path: Path) -> None:
     for name in ("other.xml", "other.bin"):
         (tmp_path / name).write_text("")
-    assert model.files(tmp_path)[0].name == "other.xml"
+    assert ir.files(tmp_path)[0].name == "other.xml"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import zstandard
 
 from nearedge.delivery import digest, layers, oci
 from nearedge.delivery.access import Access
-from nearedge.delivery.image import Choices, ModelFiles, build, open_base
+from nearedge.delivery.image import Choices, build, open_base
 from nearedge.delivery.layout import Layout
+from nearedge.delivery.model_layers import ModelFiles
 from nearedge.delivery.reference import parse
 from nearedge.delivery.repository import Repository
 from nearedge.delivery.sources import previous_model
