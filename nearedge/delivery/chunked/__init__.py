@@ -1,5 +1,9 @@
-"""zstd:chunked layers: written, read by their table of contents alone, and what a pull of one moves.
+"""zstd:chunked layers: written, read by their table of contents alone, and what a pull of one moves."""
 
-`write_layer(entries, path, title) -> layers.Layer` is `writer`'s; `read_contents(store, layer) -> Contents` `reader`'s;
-`needed(new, have) -> int` `partial_pull`'s; `pulled(new, store, previous, previous_store)` `image_pull`'s.
-"""
+from nearedge.delivery.chunked.contents import Contents
+from nearedge.delivery.chunked.image_pull import Pulled, pulled, pulled_bytes
+from nearedge.delivery.chunked.partial_pull import needed
+from nearedge.delivery.chunked.reader import is_chunked, read_contents
+from nearedge.delivery.chunked.writer import write_layer
+
+__all__ = ["Contents", "Pulled", "is_chunked", "needed", "pulled", "pulled_bytes", "read_contents", "write_layer"]

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 
 from nearedge.errors import OutsideError
 
-PREFIX = "io.github.containers.zstd-chunked."
+PREFIX, OLD_PREFIX = "io.github.containers.zstd-chunked.", "io.containers.zstd-chunked."
 CHECKSUM, POSITION = PREFIX + "manifest-checksum", PREFIX + "manifest-position"
 SPLIT_POSITION, SPLIT_CHECKSUM = PREFIX + "tarsplit-position", PREFIX + "tarsplit-checksum"
+OLD_CHECKSUM, OLD_POSITION = OLD_PREFIX + "manifest-checksum", OLD_PREFIX + "manifest-position"
+"""What engines up to podman 4.3 look for, and write; they know no tar-split."""
 TABLE_KIND = 1
 SKIPPABLE = 0x184D2A50
 HEAD = struct.Struct("<II")
 FOOTER = struct.Struct("<7Q8s")
 FOOTER_MAGIC = b"GNUlInUx"
-LARGEST_TABLE = 32 << 20
-"""Bytes of a table, decompressed: room for a hundred thousand files or chunks; engines stop at 150 MiB."""
+LARGEST_TABLE = 16 << 20
+"""Bytes of a table, decompressed: room for some 80 000 files or chunks; engines stop at 150 MiB."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,16 @@ def footer(table: Span, split: Span) -> bytes:
 
 
 def annotations(table: Span, table_digest: str, split: Span, split_digest: str) -> dict[str, str]:
-    """What the layer's descriptor says; the tar-split's digest, which the table holds too, is for older engines."""
+    """What the layer's descriptor says, to engines of today and, twice, to older ones.
+
+    The tar-split's digest, which the table holds too, is for podman 4.7 to 5.2.
+    """
+    position = f"{table.start}:{table.size}:{table.content}:{TABLE_KIND}"
     return {
         CHECKSUM: table_digest,
-        POSITION: f"{table.start}:{table.size}:{table.content}:{TABLE_KIND}",
+        OLD_CHECKSUM: table_digest,
+        POSITION: position,
+        OLD_POSITION: position,
         SPLIT_POSITION: f"{split.start}:{split.size}:{split.content}",
         SPLIT_CHECKSUM: split_digest,
     }
