@@ -1,6 +1,7 @@
 """`nearedge publish-gitops`: commit a rendered release to the GitOps repository."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         options,
         commit="commit of the branch that holds the release",
         changed="true where a commit was made, false where the repository said all of it already",
+        sites_moved="the sites that run another release now, as a JSON list",
     )
     return options
 
@@ -55,7 +57,7 @@ def run(
         done = publish.publish(client, publish.Target(url, branch), release, author, message)
     where = f"{without_credentials(url)}, branch {branch}"
     if done.changed:
-        say(f"commit {done.commit[:12]} in {where}")
+        say(f"commit {done.commit[:12]} in {where}; sites that move: {', '.join(done.sites) or 'none'}")
     else:
         say(f"nothing to commit: {where} says all of it already, at {done.commit[:12]}")
     return done
@@ -69,7 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         author = publish.Author(options.author_name, options.author_email)
         access = git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle)
         done = run(options.workspace, options.git_url, options.git_branch, author, access)
-        write_results(options, commit=done.commit, changed="true" if done.changed else "false")
+        write_results(
+            options,
+            commit=done.commit,
+            changed="true" if done.changed else "false",
+            sites_moved=json.dumps(done.sites),
+        )
 
     return guarded(NAME, action)
 

@@ -9,13 +9,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearedge.delivery import git
 from nearedge.delivery.git import Git, without_credentials
+from nearedge.delivery.gitops import fleet
 from nearedge.delivery.gitops.deployed import fetch_branch, record_path
+from nearedge.delivery.gitops.fleet import Changes, Fleet, Placed, Wanted
 from nearedge.errors import InputError, NearedgeError, OutsideError, UsageError
+from nearedge.files import write_bytes
 from nearedge.release import record as records
 from nearedge.release.record import Record
 
@@ -27,7 +30,8 @@ OVERTAKEN = ("(fetch first)", "(non-fast-forward)", "cannot lock ref", "failed t
 NOT_WRITABLE = ("Permission denied", "Read-only file system", "No space left on device")
 """What it says besides, where a lock could not be taken for another reason."""
 
-Message = Callable[[Record, Record | None, list[str]], str]
+Message = Callable[[Record, Record | None, list[str], dict[str, str]], str]
+"""The release, what it takes the place of, the sites it is for, and what the other sites stay at."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,27 @@ class Rendered:
     record: Record
     sites: list[str]
 
-    @property
-    def owned(self) -> list[str]:
-        """The folders of the repository that belong to this release, whatever was in them."""
-        name = self.record.identity.name
-        return [f"models/{name}", *(f"sites/{site}/{name}" for site in self.sites)]
-
 
 @dataclass(frozen=True)
 class Published:
-    """The commit that holds the release, and whether it is a new one."""
+    """The commit that says what was asked for, whether it is a new one, and the sites that it moves."""
 
     commit: str
     changed: bool
+    sites: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit shall change (nothing: there will be none), its message, and the sites that it moves."""
+
+    files: Changes
+    message: str
+    sites: list[str]
+
+
+Plan = Callable[[Git, Path], Change]
+"""Says what to change in the checked-out branch; asked again in each attempt, since the branch may have moved."""
 
 
 def rendered(folder: Path) -> Rendered:
@@ -100,15 +112,25 @@ def create_local(path: Path, branch: str) -> None:
 
 
 def publish(client: Git, target: Target, release: Rendered, author: Author, message: Message) -> Published:
-    """Commit the release to the target's branch and push it.
+    """Commit the release to the target's branch and push it; see `landed` for what is raised.
+
+    Sites that the release is not for stay at what they run.
+    """
+    return landed(client, target, author, lambda _, at: of_release(release, at, message))
+
+
+def landed(client: Git, target: Target, author: Author, plan: Plan, *, begin: bool = True) -> Published:
+    """Commit what the plan wants to the target's branch and push it; `begin`: also a branch that is not there yet.
 
     Raises OutsideError where the repository is not there, refuses, or was overtaken too often; UsageError for a branch
-    that cannot be one; InputError for a repository whose folders are not what they should be. Nothing is left behind.
+    that cannot be one; InputError for a repository whose folders are not what they should be, and what the plan
+    raises. Nothing is left behind then, here or there.
     """
-    check_branch(client, target.branch, release.folder)
+    with tempfile.TemporaryDirectory(prefix="nearedge-publish-") as folder:
+        check_branch(client, target.branch, Path(folder))
     for pause_s in pauses():
         with tempfile.TemporaryDirectory(prefix="nearedge-publish-") as folder:
-            done = attempt(client, target, release, author, message, Path(folder))
+            done = attempt(client, target, author, plan, Path(folder), begin=begin)
         if done is not None:
             return done
         time.sleep(pause_s)
@@ -132,46 +154,84 @@ def check_branch(client: Git, branch: str, at: Path) -> None:
         raise UsageError(f"git-branch {branch!r}: is no name of a branch") from error
 
 
-def attempt(
-    client: Git, target: Target, release: Rendered, author: Author, message: Message, at: Path
-) -> Published | None:
+def attempt(client: Git, target: Target, author: Author, plan: Plan, at: Path, *, begin: bool) -> Published | None:
     """One try in the empty folder `at`; None where somebody else was faster."""
+    where = without_credentials(target.url)
     client.run("init", "--quiet", at=at)
     if fetch_branch(client, target.url, target.branch, at):
         client.run("checkout", "--quiet", "--detach", "FETCH_HEAD", at=at)
-        before = deployed_record(at, release.record.identity.name, target)
-    else:
-        before = None
-    replace(release, at)
-    paths = [*release.owned, README]
-    client.run("add", "--all", "--force", "--", *paths, at=at)
-    if not client.run("status", "--porcelain", "--untracked-files=no", at=at).strip():
-        return Published(client.run("rev-parse", "HEAD", at=at).strip(), changed=False)
-    commit = committed(client, at, author, message(release.record, before, release.sites))
-    return Published(commit, changed=True) if pushed(client, target, at) else None
-
-
-def deployed_record(at: Path, name: str, target: Target) -> Record | None:
-    """The record that the branch holds now, None where it has none. Raises where we must not replace it."""
-    path = at / record_path(name)
-    if not path.is_file():
-        return None
+        refuse_foreign(at, target)
+    elif not begin:
+        raise InputError(f"{where}: has no branch {target.branch!r}; check git-branch")
     try:
-        return records.read(path)
+        change = plan(client, at)
     except NearedgeError as error:
-        text = str(error).replace(f"{at}/", "")
-        raise type(error)(f"{without_credentials(target.url)}: {text}") from error
+        raise type(error)(f"{where}: {error}") from error
+    if not apply(client, change.files, at):
+        return Published(client.run("rev-parse", "HEAD", at=at).strip(), changed=False)
+    commit = committed(client, at, author, change.message)
+    return Published(commit, changed=True, sites=change.sites) if pushed(client, target, at) else None
 
 
-def replace(release: Rendered, at: Path) -> None:
-    """Put the release's folders in the place of those that are there; a README only where there is none."""
-    for name in release.owned:
-        refuse_links(at, name)
-        if (at / name).exists():
-            shutil.rmtree(at / name)
-        shutil.copytree(release.folder / name, at / name)
+def of_release(release: Rendered, at: Path, message: Message) -> Change:
+    """What publishing a release changes. Raises InputError or UnsupportedError where we must not replace what is there.
+
+    The figures are held against what the release's sites run, where all of them run the same, else against the base.
+    """
+    name = release.record.identity.name
+    placed = Fleet(at).placed(name)
+    refuse_links(at, f"models/{name}/{fleet.BASE}")
+    there = {site: placed.of_site(site) for site in placed.sites}
+    before = [record for site, record in there.items() if site in release.sites and record is not None]
+    base = placed.record(fleet.BASE)
+    old = before[0] if before and len({fleet.digest_of(one) for one in before}) == 1 else base
+    files = fleet.files_in(release.folder, f"models/{name}/{fleet.BASE}")
+    to = {site: Wanted(files, fleet.files_in(release.folder, f"sites/{site}/{name}")) for site in release.sites}
+    found = fleet.moved(placed, to, files)
     if not (at / README).exists() and not (at / README).is_symlink():
-        shutil.copyfile(release.folder / README, at / README)
+        found[README] = (release.folder / README).read_text(encoding="utf-8")
+    held = {site: named(record) for site, record in there.items() if site not in release.sites}
+    return Change(found, message(release.record, old, release.sites, held), moves(placed, release))
+
+
+def named(record: Record | None) -> str:
+    """A release in a few words: its version and the start of its image's digest."""
+    if record is None:
+        return "what it runs"
+    return f"{record.identity.version} ({fleet.digest_of(record).rpartition(':')[2][: fleet.ID_DIGITS]})"
+
+
+def moves(placed: Placed, release: Rendered) -> list[str]:
+    """The release's sites that run another release so far, or none."""
+    new = fleet.digest_of(release.record)
+    runs = {site: placed.of_site(site) for site in release.sites}
+    return [site for site, record in runs.items() if record is None or fleet.digest_of(record) != new]
+
+
+def refuse_foreign(at: Path, target: Target) -> None:
+    """Raise InputError where the branch holds folders, and none of them is of a GitOps repository of ours."""
+    entries = {entry.name for entry in at.iterdir() if entry.name != ".git"}
+    folders = sorted(name for name in entries if (at / name).is_dir() and not name.startswith("."))
+    if folders and not entries & {"models", "sites"}:
+        raise InputError(
+            f"{without_credentials(target.url)}, branch {target.branch}: holds {', '.join(folders[:4])} and neither "
+            "models nor sites, so it is no GitOps repository of ours; check git-url, or add sites/.gitkeep to it first"
+        )
+
+
+def apply(client: Git, files: Changes, at: Path) -> bool:
+    """Write and stage the changes; whether the branch differs now."""
+    for name, text in files.items():
+        refuse_links(at, str(Path(name).parent))
+        if text is None:
+            (at / name).unlink()
+        else:
+            write_bytes(at / name, text.encode(errors="surrogateescape"))
+    if files:
+        names = ("--pathspec-from-file=-", "--pathspec-file-nul")
+        literal = {"GIT_LITERAL_PATHSPECS": "1"}
+        client.run("add", "--all", "--force", *names, at=at, text="\0".join(files), env=literal)
+    return bool(files) and bool(client.run("status", "--porcelain", "--untracked-files=no", at=at).strip())
 
 
 def refuse_links(at: Path, name: str) -> None:

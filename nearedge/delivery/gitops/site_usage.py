@@ -13,9 +13,9 @@ import yaml
 from pydantic import ValidationError
 
 from nearedge.delivery.git import Git
-from nearedge.delivery.gitops.deployed import record_path
+from nearedge.delivery.gitops.fleet import BASE, named_in
 from nearedge.delivery.gitops.quantity import mebibytes, thousandths
-from nearedge.release.record import Record
+from nearedge.release.record import IDENTITY_FILE, Record
 from nearedge.release.usage import Running, Usage
 
 ENDINGS = (".yaml", ".yml", ".json")
@@ -33,13 +33,16 @@ def read(client: Git, at: Path) -> Usage:
     paths = files(client.run("ls-tree", "-r", "-l", "-z", "FETCH_HEAD", "--", "sites/", "models/", at=at))
     known: dict[str, Running] = {}
     sites: dict[str, list[Running]] = {}
+    named = named_in(client, at, "FETCH_HEAD")
     for site, name in sorted({(part[1], part[2]) for part in map(parts, paths) if is_of_site(part)}):
-        base = [path for path in paths if path.startswith(f"models/{name}/base/")]
+        folder = f"models/{name}/{named.get((site, name), BASE)}"
+        base = [path for path in paths if path.startswith(f"{folder}/")]
         own = [path for path in paths if path.startswith(f"sites/{site}/{name}/")]
         where = site if any(path.endswith(ENDINGS) and not path.endswith("/kustomization.yaml") for path in own) else ""
-        key = f"{where}/{name}"  # the sites that take the base as it is share what is read of it
+        key = f"{where}/{folder}"  # the sites that take a release as it is share what is read of it
         if key not in known:
-            known[key] = running(client, at, name, [*own, *base] if where else base)
+            record = f"{folder}/{IDENTITY_FILE}"
+            known[key] = running(client, at, name, record, [*own, *base] if where else base)
         sites.setdefault(site, []).append(known[key])
     return Usage(sites=sites)
 
@@ -65,13 +68,13 @@ def is_of_site(names: list[str]) -> bool:
     return len(names) > 3 and names[0] == "sites"
 
 
-def running(client: Git, at: Path, name: str, paths: list[str]) -> Running:
-    """What is known of one model. Its record tells of memory as measured; the manifests tell the rest."""
+def running(client: Git, at: Path, name: str, record: str, paths: list[str]) -> Running:
+    """What is known of one model: its record, at the path `record`, tells what was measured, the manifests the rest."""
     figures: Figures = dict.fromkeys(FIGURES)
     manifests = [path for path in paths if path.endswith(ENDINGS) and not path.endswith("/release.json")]
     for text in show(client, at, manifests[:MOST_MANIFESTS]):
         figures |= {key: value for key, value in of_manifest(text).items() if value is not None}
-    told = of_record(next(show(client, at, [path for path in paths if path == record_path(name)]), ""))
+    told = of_record(next(show(client, at, [path for path in paths if path == record]), ""))
     by = "record" if told else "manifests" if figures["memory_request_mib"] is not None else "unknown"
     return Running.model_validate({"name": name, **figures, **told, "told_by": by})
 

@@ -65,7 +65,7 @@ def ask(at: Path, *arguments: str) -> str:
 
 def test_first_again_and_upgrade(tmp_path: Path, remote: Path) -> None:
     first = push(remote, tree(tmp_path / "one", named("digits"), "edge-1"))
-    assert first == publish.Published(ask(remote, "rev-parse", "main"), changed=True)
+    assert first == publish.Published(ask(remote, "rev-parse", "main"), changed=True, sites=["edge-1"])
     assert ask(remote, "show", "main:README.md").startswith("# What runs where")
     assert ask(remote, "log", "-1", "--format=%an %ae %cn %ce") == "Ada ada@example.com Ada ada@example.com"
     again = push(remote, tree(tmp_path / "same", named("digits"), "edge-1"))
@@ -307,3 +307,41 @@ def test_the_previous_record_is_kept_or_gone(tmp_path: Path) -> None:
 )
 def test_which_repository(url: str, found: str) -> None:
     assert deployed.remote(url, Path("/release")) == found
+
+
+def foreign(clone: Path) -> None:
+    write_text(clone / "src" / "main.c", "int main;")
+
+
+def test_a_repository_that_is_not_ours(tmp_path: Path, remote: Path) -> None:
+    commit_to(remote, tmp_path, foreign)
+    with pytest.raises(InputError, match="holds src and neither models nor sites, so it is no GitOps repository"):
+        push(remote, tree(tmp_path / "one", named("digits"), "edge-1"))
+    assert ask(remote, "rev-list", "--count", "main") == "1"
+
+
+def test_a_new_repository_with_a_readme_is_taken(tmp_path: Path, remote: Path) -> None:
+    def begun(clone: Path) -> None:
+        write_text(clone / "LICENSE", "x")
+        write_text(clone / ".github" / "CODEOWNERS", "x")
+
+    commit_to(remote, tmp_path, begun)
+    assert push(remote, tree(tmp_path / "one", named("digits"), "edge-1")).changed
+
+
+def test_a_branch_that_was_rewritten_meanwhile(tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Diverged: what we committed on is no longer in the branch; the release lands on what is there now."""
+    push(remote, tree(tmp_path / "one", named("other")))
+    commit, times = publish.committed, []
+
+    def rewritten(*arguments) -> str:
+        found = commit(*arguments)
+        if not times:
+            times.append(1)
+            ask(remote, "update-ref", "-d", "refs/heads/main")
+            push(remote, tree(tmp_path / "anew", named("anew")))
+        return found
+
+    monkeypatch.setattr(publish, "committed", rewritten)
+    push(remote, tree(tmp_path / "two", named("digits")))
+    assert sorted(ask(remote, "ls-tree", "--name-only", "main:models").split()) == ["anew", "digits"]
