@@ -23,12 +23,6 @@ GRACE_S = DRAIN_S + REQUEST_S + 10
 TMP_LIMIT = "64Mi"
 START_EVERY_S, STARTS = 2, 90
 STRATEGY_NOTE = "nearedge.dev/rollout"
-CALLERS = (
-    {"network.openshift.io/policy-group": "ingress"},
-    {"policy-group.network.openshift.io/host-network": ""},
-    {"network.openshift.io/policy-group": "monitoring"},
-)
-"""Labels of the namespaces, besides the model's own, that requests come from: OpenShift's routers and Prometheus."""
 
 
 def text(body: Any) -> str:
@@ -59,14 +53,19 @@ def resources(record: Record, profile: Profile) -> Resources:
     )
 
 
-def rollout(share: Resources, profile: Profile) -> tuple[Object, str]:
-    """The Deployment's strategy and a sentence that says what it means for whoever calls the model."""
-    if profile.holds_two(share.memory_limit_mib, share.cpu_request_m):
+def rollout(share: Resources, profile: Profile, free_mib: int | None = None) -> tuple[Object, str]:
+    """The Deployment's strategy and a sentence that says what it means for whoever calls the model.
+
+    `free_mib`: what a site's other models leave of the node, where that is known; otherwise nothing else is there.
+    """
+    left_mib = profile.left_mib if free_mib is None else min(free_mib, profile.left_mib)
+    beside = "" if free_mib is None else " beside what the site runs"
+    if profile.holds_two(share.memory_limit_mib, share.cpu_request_m) and 2 * share.memory_limit_mib <= left_mib:
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-        return strategy, f"the next pod starts beside the old one: two fit profile {profile.name}"
+        return strategy, f"the next pod starts beside the old one: two fit profile {profile.name}{beside}"
     needed = f"{2 * share.memory_limit_mib} MiB and {2 * share.cpu_request_m}m needed"
-    note = f"no answers while the next pod starts: two do not fit profile {profile.name}"
-    return {"type": "Recreate"}, f"{note} ({needed}, {profile.left_mib} MiB and {profile.left_cpu_m}m there)"
+    note = f"no answers while the next pod starts: two do not fit profile {profile.name}{beside}"
+    return {"type": "Recreate"}, f"{note} ({needed}, {left_mib} MiB and {profile.left_cpu_m}m there)"
 
 
 def labels(record: Record) -> dict[str, str]:
@@ -102,21 +101,37 @@ def deployment(record: Record, profile: Profile, image: str) -> Object:
             "progressDeadlineSeconds": 600,
             "strategy": strategy,
             "selector": {"matchLabels": selector(record)},
-            "template": {"metadata": {"labels": labels(record)}, "spec": pod(record, share, image)},
+            "template": {"metadata": {"labels": labels(record)}, "spec": server_pod(record, share, image)},
         },
     }
 
 
-def pod(record: Record, share: Resources, image: str) -> Object:
-    """The pod: restricted, without a token, with time to drain."""
+def server_pod(record: Record, share: Resources, image: str) -> Object:
+    """The pod with the server in it."""
+    return {**pod(record), "containers": [container(share, image)], "volumes": volumes()}
+
+
+def pod(record: Record) -> Object:
+    """What holds for the pod whatever runs in it: restricted, without a token, with time to drain."""
     return {
         "serviceAccountName": record.identity.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container(share, image)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}}],
+    }
+
+
+def volumes() -> list[Object]:
+    """The only place that the server can write to."""
+    return [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}}]
+
+
+def limits(share: Resources) -> Object:
+    """A container's requests and limits."""
+    return {
+        "requests": {"cpu": f"{share.cpu_request_m}m", "memory": f"{share.memory_request_mib}Mi"},
+        "limits": {"cpu": f"{share.cpu_limit_m}m", "memory": f"{share.memory_limit_mib}Mi"},
     }
 
 
@@ -131,10 +146,7 @@ def container(share: Resources, image: str) -> Object:
         "startupProbe": probe("ready", period_s=START_EVERY_S, failures=STARTS),
         "readinessProbe": probe("ready", period_s=5, failures=2),
         "livenessProbe": probe("live", period_s=10, failures=3),
-        "resources": {
-            "requests": {"cpu": f"{share.cpu_request_m}m", "memory": f"{share.memory_request_mib}Mi"},
-            "limits": {"cpu": f"{share.cpu_limit_m}m", "memory": f"{share.memory_limit_mib}Mi"},
-        },
+        "resources": limits(share),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -162,41 +174,7 @@ def probe(what: str, period_s: int, failures: int) -> Object:
     return {"httpGet": get, "periodSeconds": period_s, "timeoutSeconds": 2, "failureThreshold": failures}
 
 
-def service(record: Record) -> Object:
-    """The model's address inside the cluster."""
-    head = {"name": service_name(record), "labels": labels(record)}
-    ports = [
-        {"name": "http", "port": PORT, "targetPort": "http", "appProtocol": "http"},
-        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
-    ]
-    spec = {"type": "ClusterIP", "selector": selector(record), "ports": ports}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": head, "spec": spec}
-
-
 def service_name(record: Record) -> str:
     """The Service's name, which has to begin with a letter (RFC 1035), unlike others."""
     name = record.identity.name
     return name if name[0].isalpha() else f"model-{name}"
-
-
-def service_account(record: Record) -> Object:
-    """An account that may do nothing."""
-    head: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(record)}
-    return {**head, "automountServiceAccountToken": False}
-
-
-def network_policy(record: Record) -> Object:
-    """Requests from the same namespace, the router and monitoring (OpenShift's policy groups); nothing goes out."""
-    ports = [{"protocol": "TCP", "port": name} for name in ("http", "grpc")]
-    allowed = [{"namespaceSelector": {"matchLabels": group}} for group in CALLERS]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata(record),
-        "spec": {
-            "podSelector": {"matchLabels": selector(record)},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [{"podSelector": {}}, *allowed], "ports": ports}],
-            "egress": [],
-        },
-    }

@@ -10,121 +10,152 @@ its digest.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from nearedge.delivery import reference
-from nearedge.delivery.gitops import exposure, manifests
+from nearedge.delivery import monitoring, reference
+from nearedge.delivery.gitops import exposure, kserve, manifests, surroundings
+from nearedge.delivery.gitops import overlay as overlays
+from nearedge.delivery.gitops.choices import DEFAULT, Choices
 from nearedge.delivery.gitops.manifests import Object
+from nearedge.delivery.gitops.overlay import KUSTOMIZATION, Placement
+from nearedge.delivery.gitops.small_record import for_config_map
 from nearedge.errors import InputError
 from nearedge.release import record as records
 from nearedge.release.profile import Profile
 from nearedge.release.record import Record
 from nearedge.release.sections import ImageSection
 
+__all__ = ["Choices", "Tree", "document", "image_name", "is_layout", "placements", "render", "settled"]
+
 Tree = dict[str, str]
 """Text by path."""
 
-Flavour = Literal["deployment", "kserve"]
-Expose = Literal["route", "ingress", "none"]
-
 SITE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
-SITE_IN_HOST = "{site}"
 COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
-KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+IN_CONFIG_MAP = "release-small.json"
 CANNOT_BE_PULLED = """\
 The image of this release is a layout on the disk of the machine that built it ({url}), and no node can pull
 that. The reference below names it by digest all the same; build with image=registry/name:tag to deploy it."""
 README = """\
 # What runs where
 
-    models/MODEL/base/                      a model server, by image digest, and release.json, the record of the release
-    sites/SITE/MODEL/kustomization.yaml     the models that a site runs
+    models/MODEL/base/                      the newest release, by image digest, and release.json, its record
+    models/MODEL/base/components/NAME/      what a site may take besides: a way in from outside, monitoring
+    models/MODEL/releases/ID/               an earlier release, there while a site is held at it
+    sites/SITE/MODEL/kustomization.yaml     the models that a site runs, each with the release that it runs
 
 `kubectl kustomize sites/SITE/MODEL` shows what a site gets; `kubectl apply -k sites/SITE/MODEL` or a GitOps agent that
 follows `sites/SITE/*` brings it there. Both name no namespace: it is the one you apply to.
 
-Commits are made by nearedge's Task publish-gitops, one for each release of a model. It replaces `models/MODEL/` and the
-`sites/SITE/MODEL/` that it was asked for and touches nothing else. To go back to an earlier release, revert its commit.
+Commits are made by nearedge's Tasks, publish-gitops for a release and rollback-model for the way back. They replace
+`models/MODEL/` and the `sites/SITE/MODEL/` that they were asked for; what other sites run stays as it is.
 """
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What a person chooses of how a release is deployed; the record and the profile say the rest.
+def render(
+    record: Record,
+    profile: Profile,
+    sites: Sequence[str],
+    choices: Choices = DEFAULT,
+    profiles: Mapping[str, Profile] | None = None,
+) -> Tree:
+    """All files of one release, and the README of a new repository; `profiles` are those of single sites.
 
-    `flavour` is of the base, which all sites share; `expose`, `host` and `monitoring` are of the sites' overlays. In
-    `host` each `{site}` stands for the site's name; empty, OpenShift makes one up for a Route.
+    Raises InputError where the record has no image, a site's name or its host is none, or the model does not fit a
+    site's own profile.
     """
-
-    flavour: Flavour = "deployment"
-    expose: Expose = "none"
-    host: str = ""
-    monitoring: bool = True
-
-    def host_of(self, site: str) -> str:
-        """The host name at one site. Raises InputError where it is none, or where an Ingress has none."""
-        host = self.host.replace(SITE_IN_HOST, site)
-        if self.expose == "ingress" and not host:
-            raise InputError("expose=ingress needs a host, such as digits.{site}.example.com")
-        if host and not HOST.fullmatch(host):
-            raise InputError(f"host {self.host!r}: gives {host!r} at site {site}, which is no host name")
-        return host
-
-
-DEFAULT = Choices()
-
-
-def render(record: Record, profile: Profile, sites: Sequence[str], choices: Choices = DEFAULT) -> Tree:
-    """All files of one release, and the README of a new repository.
-
-    Raises InputError where the record has no image, or a site's name or its host is none.
-    """
-    if record.evidence.image is None:
-        raise InputError("the release has no image yet; build-serving-image has to run first")
     name = record.identity.name
-    files = base(record, profile, record.evidence.image)
+    files = base(record, profile, image_of(record), choices)
     tree = {"README.md": README}
     tree |= {f"models/{name}/base/{file}": text for file, text in files.items()}
-    wanted = [part for part in taken(choices) if f"components/{part}/kustomization.yaml" in files]
-    for site in sites:
-        if not SITE.fullmatch(site):
-            raise InputError(f"site {site!r}: give lower-case letters, digits and '-', 63 at the most")
-        tree[f"sites/{site}/{name}/kustomization.yaml"] = overlay(site, name, wanted, choices)
+    wanted = [part for part in choices.components if f"components/{part}/kustomization.yaml" in files]
+    for site, placed in placements(record, profile, sites, choices, profiles).items():
+        text = document(overlays.overlay(site, name, wanted, placed.patches))
+        tree[f"sites/{site}/{name}/kustomization.yaml"] = text
     return tree
 
 
-def base(record: Record, profile: Profile, image: ImageSection) -> Tree:
+def placements(
+    record: Record,
+    profile: Profile,
+    sites: Sequence[str],
+    choices: Choices = DEFAULT,
+    profiles: Mapping[str, Profile] | None = None,
+) -> dict[str, Placement]:
+    """How the model lies on each site's node, by site. Raises InputError as `render` does."""
+    found = {}
+    for site in sites:
+        if not SITE.fullmatch(site):
+            raise InputError(f"site {site!r}: give lower-case letters, digits and '-', 63 at the most")
+        found[site] = overlays.placement(record, site, profile, (profiles or {}).get(site), choices)
+    return found
+
+
+def image_of(record: Record) -> ImageSection:
+    """The release's image. Raises InputError where it has none yet."""
+    if record.evidence.image is None:
+        raise InputError("the release has no image yet; build-serving-image has to run first")
+    return record.evidence.image
+
+
+def base(record: Record, profile: Profile, image: ImageSection, choices: Choices = DEFAULT) -> Tree:
     """The files of `models/MODEL/base/`."""
     comment = CANNOT_BE_PULLED.format(url=image.url) if is_layout(image) else ""
-    name = record.identity.name
-    objects = {
-        "deployment.yaml": document(manifests.deployment(record, profile, image_name(record, image)), comment),
-        "network-policy.yaml": document(manifests.network_policy(record)),
-        "service-account.yaml": document(manifests.service_account(record)),
-        "service.yaml": document(manifests.service(record)),
-    }
+    objects = workload(record, profile, image, choices)
+    named = image_name(record, image)
+    texts = {file: document(body, comment if named in str(body) else "") for file, body in objects.items()}
+    whole = records.dump(record)
+    small = for_config_map(record)
+    kept = records.IDENTITY_FILE if small == whole else f"{records.IDENTITY_FILE}={IN_CONFIG_MAP}"
     kustomization = {
         **KUSTOMIZATION,
         "resources": sorted(objects),
         "configMapGenerator": [
             {
-                "name": f"{name}-release",
-                "files": [records.IDENTITY_FILE],
+                "name": f"{record.identity.name}-release",
+                "files": [kept],
                 "options": {"disableNameSuffixHash": True, "labels": manifests.labels(record)},
             }
         ],
     }
-    files = {**objects, "kustomization.yaml": document(kustomization), records.IDENTITY_FILE: records.dump(record)}
-    return files | components(record)
+    files = {**texts, "kustomization.yaml": document(kustomization), records.IDENTITY_FILE: whole}
+    if small != whole:
+        files[IN_CONFIG_MAP] = small
+    return files | components(record, profile, modelcar=is_modelcar(image))
 
 
-def components(record: Record) -> Tree:
-    """The files of `components/`, one folder a component; one without an object is left out."""
+def workload(record: Record, profile: Profile, image: ImageSection, choices: Choices) -> dict[str, Object]:
+    """The objects of the base by file name. Raises InputError for a modelcar that no server would serve."""
+    named, modelcar = image_name(record, image), is_modelcar(image)
+    if choices.flavour == "kserve":
+        pods = kserve.pods(record, modelcar=modelcar)
+        model = kserve.served_by_platform(choices.runtime, named) if modelcar else kserve.served_by_us(record)
+        makers = {"inference-service.yaml": kserve.inference_service(record, profile, model)}
+        if not modelcar:
+            share = manifests.resources(record, profile)
+            makers["serving-runtime.yaml"] = kserve.serving_runtime(record, share, named)
+    elif modelcar:
+        raise InputError(f"{image.url}: is a modelcar, which holds no server; render it with flavour=kserve")
+    else:
+        pods = surroundings.of_deployment(record)
+        makers = {"deployment.yaml": manifests.deployment(record, profile, named)}
+    return {
+        **makers,
+        "disruption-budget.yaml": surroundings.disruption_budget(record, pods),
+        "network-policy.yaml": surroundings.network_policy(record, pods),
+        "service-account.yaml": surroundings.service_account(record),
+        "service.yaml": surroundings.service(record, pods),
+    }
+
+
+def components(record: Record, profile: Profile, *, modelcar: bool = False) -> Tree:
+    """The files of `components/`, one folder a component.
+
+    A modelcar has no monitoring: the rules and the dashboard are of our server's metrics, and another server runs it.
+    """
     found: dict[str, dict[str, Object]] = {
         "ingress": {"ingress.yaml": exposure.ingress(record)},
+        "monitoring": {} if modelcar else monitoring.component(record, profile),
         "route": {"route.yaml": exposure.route(record)},
     }
     tree: Tree = {}
@@ -135,20 +166,9 @@ def components(record: Record) -> Tree:
     return tree
 
 
-def taken(choices: Choices) -> list[str]:
-    """The components that a site takes."""
-    return sorted({choices.expose} - {"none"} | ({"monitoring"} if choices.monitoring else set()))
-
-
-def overlay(site: str, name: str, components: Sequence[str], choices: Choices = DEFAULT) -> str:
-    """What makes a site run a model: the release's folder, some of its components, and the host at this site."""
-    place = f"../../../models/{name}/base"
-    body: Object = {**KUSTOMIZATION, "resources": [place]}
-    if components:
-        body["components"] = [f"{place}/components/{component}" for component in components]
-    body["labels"] = [{"pairs": {"nearedge.dev/site": site}, "includeTemplates": True}]
-    patches = exposure.host_patches(choices.expose, choices.host_of(site))
-    return document({**body, "patches": patches} if patches else body)
+def is_modelcar(image: ImageSection) -> bool:
+    """Whether the image holds a model without a server."""
+    return getattr(image, "flavour", "serving") == "modelcar"
 
 
 def is_layout(image: ImageSection) -> bool:

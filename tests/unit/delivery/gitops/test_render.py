@@ -9,7 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from nearedge.delivery.gitops import manifests, render
+from nearedge.delivery import monitoring
+from nearedge.delivery.gitops import manifests, render, surroundings
 from nearedge.errors import InputError
 from nearedge.release import profile as profiles
 from nearedge.release import record as records
@@ -43,11 +44,12 @@ def deployment(tree: render.Tree) -> dict[str, Any]:
 
 def test_the_files_and_that_they_are_the_same_each_time() -> None:
     tree = render.render(RECORD, PROFILE, SITES)
-    files = ["deployment", "kustomization", "network-policy", "service-account", "service"]
+    files = ["deployment", "disruption-budget", "kustomization", "network-policy", "service-account", "service"]
     assert sorted(tree) == sorted(
         ["README.md", "models/digits/base/release.json"]
         + [f"models/digits/base/{name}.yaml" for name in files]
-        + [f"models/digits/base/components/{name}/kustomization.yaml" for name in ("ingress", "route")]
+        + [f"models/digits/base/components/{name}/kustomization.yaml" for name in ("ingress", "monitoring", "route")]
+        + [f"models/digits/base/components/monitoring/{file}" for file in monitoring.component(RECORD, PROFILE)]
         + [f"models/digits/base/components/{name}/{name}.yaml" for name in ("ingress", "route")]
         + [f"sites/{site}/digits/kustomization.yaml" for site in SITES]
     )
@@ -60,10 +62,11 @@ def test_every_object_holds_against_kubernetes() -> None:
     seen = []
     for path, text in tree.items():
         document = yaml.safe_load(text) if path.endswith(".yaml") else {}
-        if document.get("kind") not in (None, "Kustomization", "Component", "Route"):
+        if document.get("apiVersion") in ("v1", "apps/v1", "policy/v1", "networking.k8s.io/v1"):
             kubernetes_validate.validate(document, "1.36", strict=True)
             seen.append(document["kind"])
-    assert sorted(seen) == ["Deployment", "Ingress", "NetworkPolicy", "Service", "ServiceAccount"]
+    kinds = ["Deployment", "Ingress", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"]
+    assert sorted(set(seen) - {"ConfigMap"}) == kinds
 
 
 def test_both_protocols_have_a_port_from_the_pod_to_the_service() -> None:
@@ -145,7 +148,8 @@ def test_a_new_release_changes_the_digest_the_record_and_figures_only() -> None:
     new = changed(with_image(RECORD, digest=NEW), benchmark=benchmark.model_copy(update={"memory_limit_mib": 200}))
     before, after = render.render(RECORD, PROFILE, SITES), render.render(new, PROFILE, SITES)
     differing = {path for path in before if before[path] != after[path]}
-    assert differing == {"models/digits/base/deployment.yaml", "models/digits/base/release.json"}
+    rules = "components/monitoring/prometheus-rule.yaml"
+    assert differing == {f"models/digits/base/{name}" for name in ("deployment.yaml", "release.json", rules)}
     old_lines = before["models/digits/base/deployment.yaml"].splitlines()
     new_lines = after["models/digits/base/deployment.yaml"].splitlines()
     lines = [new for old, new in zip(old_lines, new_lines, strict=True) if old != new]
@@ -163,7 +167,7 @@ def test_a_layout_on_disk_is_named_and_said_not_to_be_pullable() -> None:
 
 def test_a_service_begins_with_a_letter() -> None:
     record = RECORD.model_copy(update={"identity": RECORD.identity.model_copy(update={"name": "3d-net"})})
-    document = manifests.service(record)
+    document = surroundings.service(record, surroundings.of_deployment(record))
     assert document["metadata"]["name"] == "model-3d-net"
     assert document["spec"]["selector"]["app.kubernetes.io/name"] == "3d-net"
 
@@ -188,7 +192,7 @@ def test_kustomize_builds_each_site(tmp_path: Path) -> None:
         argv = ["kubectl", "kustomize", str(tmp_path / "sites" / site / "digits")]
         built = list(yaml.safe_load_all(subprocess.run(argv, check=True, capture_output=True, text=True).stdout))
         kinds = {document["kind"]: document for document in built}
-        assert sorted(kinds) == ["ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"]
+        assert {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"} < set(kinds)
         assert all(document["metadata"]["labels"]["nearedge.dev/site"] == site for document in built)
         template = kinds["Deployment"]["spec"]["template"]
         assert template["spec"]["containers"][0]["image"] == "quay.io/site/digits@sha256:" + "d" * 64

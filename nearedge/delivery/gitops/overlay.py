@@ -1,0 +1,105 @@
+"""What one site says of a model: which release's folder, which of its components, and what is its own.
+
+A site has a profile of its own where it was given one; otherwise it takes the base as it is. What differs from the base
+then, and only that, is patched (RFC 6902): the CPU that the node can give, and the strategy where a second pod fits one
+node and not the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nearedge.delivery.gitops import exposure, manifests
+from nearedge.delivery.gitops.choices import Choices, Flavour
+from nearedge.delivery.gitops.manifests import Object, Resources
+from nearedge.errors import InputError
+from nearedge.release.profile import Profile
+from nearedge.release.record import Record
+
+KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+SITE_LABEL = "nearedge.dev/site"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The object that makes the pods, and where its parts lie (JSON pointers)."""
+
+    kind: str
+    strategy: str
+    resources: str
+
+
+WORKLOADS: dict[Flavour, Workload] = {
+    "deployment": Workload("Deployment", "/spec/strategy", "/spec/template/spec/containers/0/resources"),
+    "kserve": Workload("InferenceService", "/spec/predictor/deploymentStrategy", "/spec/predictor/model/resources"),
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a site's node means for the model: the pod's share of it, how the next release starts, and what differs."""
+
+    share: Resources
+    strategy: Object
+    note: str
+    patches: list[Object]
+
+
+def overlay(site: str, name: str, components: Sequence[str], patches: Sequence[Object]) -> Object:
+    """What makes a site run a model: the release's folder, some of its components, and patches."""
+    place = f"../../../models/{name}/base"
+    body: Object = {**KUSTOMIZATION, "resources": [place]}
+    if components:
+        body["components"] = [f"{place}/components/{component}" for component in components]
+    body["labels"] = [{"pairs": {SITE_LABEL: site}, "includeTemplates": True}]
+    return {**body, "patches": list(patches)} if patches else body
+
+
+def placement(record: Record, site: str, profile: Profile, own: Profile | None, choices: Choices) -> Placement:
+    """How the model lies on one site's node; `own` is the site's profile where it has one, `profile` the base's.
+
+    Raises InputError where the model as measured does not fit the site's own profile.
+    """
+    share = common = manifests.resources(record, profile)
+    if own is not None:
+        share = fitted(record, site, common, own)
+    strategy, note = manifests.rollout(share, own or profile, free_mib(record, site, own or profile))
+    workload = WORKLOADS[choices.flavour]
+    found = exposure.host_patches(choices.expose, choices.host_at(site))
+    replaced = []
+    if share != common:
+        replaced.append({"op": "replace", "path": workload.resources, "value": manifests.limits(share)})
+    if (strategy, note) != manifests.rollout(common, profile):
+        note_at = f"/metadata/annotations/{manifests.STRATEGY_NOTE.replace('/', '~1')}"
+        replaced.append({"op": "replace", "path": workload.strategy, "value": strategy})
+        replaced.append({"op": "replace", "path": note_at, "value": note})
+    if replaced:
+        found.append({"target": {"kind": workload.kind}, "patch": manifests.text(replaced)})
+    return Placement(share, strategy, note, found)
+
+
+def fitted(record: Record, site: str, share: Resources, own: Profile) -> Resources:
+    """The share on a node of another profile: memory as measured, CPU at most what that node gives one model.
+
+    Raises InputError where the memory is more than that.
+    """
+    if record.evidence.benchmark is None:
+        return manifests.resources(record, own)
+    name = record.identity.name
+    if share.memory_limit_mib > own.model.memory_mib:
+        raise InputError(
+            f"site {site}: {name} needs {share.memory_limit_mib} MiB, and profile {own.name} gives one model "
+            f"{own.model.memory_mib} MiB; leave the site out, or give it another profile"
+        )
+    most_m = round(own.model.cpu * 1000)
+    limit_m = min(share.cpu_limit_m, most_m)
+    return replace(share, cpu_limit_m=limit_m, cpu_request_m=min(share.cpu_request_m, limit_m))
+
+
+def free_mib(record: Record, site: str, profile: Profile) -> int | None:
+    """Memory in MiB that the site's other models leave of the node, where benchmark-model saw them; else None.
+
+    It saw the node that the release was measured for, so on a node of another profile only the others' sum holds.
+    """
+    benchmark = record.evidence.benchmark
+    seen = next((one for one in benchmark.sites if one.site == site), None) if benchmark else None
+    return None if seen is None else profile.left_mib - seen.used_mib
