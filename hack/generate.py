@@ -1,4 +1,4 @@
-"""Write everything that is derived from something else: catalog.yaml, README tables, JSON Schemas, OpenAPI.
+"""Write everything that is derived from something else: catalog.yaml, README tables, JSON Schemas, OpenAPI, dashboards.
 
 `make generate` writes them; `make check` runs this with --check, which only says what is out of date.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from hack import dashboards
 from nearedge.release import description, profile, record
 from nearedge.runner import tables
 from nearedge.runner.fields import Effect, Field
@@ -187,7 +188,13 @@ def serving() -> str:
 def generated() -> dict[Path, str]:
     """Every generated file with its content."""
     described = {ROOT / "docs" / "openapi" / "serving.json": serving()}
-    return {ROOT / "catalog.yaml": catalog(), **dict(readmes()), **dict(schemas()), **described}
+    return {
+        ROOT / "catalog.yaml": catalog(),
+        **dict(readmes()),
+        **dict(schemas()),
+        **dict(dashboards.files()),
+        **described,
+    }
 
 
 def main() -> int:

@@ -17,6 +17,9 @@ SAMPLES = 3000
 LOCAL = {"openshift.io/prometheus-rule-evaluation-scope": "leaf-prometheus"}
 """OpenShift: the rules are evaluated where the series are, also while the rest of the monitoring is away."""
 
+FOR_GRAFANA = {"grafana_dashboard": "1"}
+"""What Grafana's sidecar finds ConfigMaps by."""
+
 
 def service_monitor(record: Record) -> Object:
     """What Prometheus scrapes. What the target says of namespace, pod, site … yields to what the cluster says."""
@@ -72,6 +75,6 @@ def prometheus_rule(record: Record, promise: Promise) -> Object:
 def dashboard_map(record: Record, dashboard: Object) -> Object:
     """The release's Grafana dashboard, found by Grafana's sidecar by its label."""
     name = record.identity.name
-    head = {"name": f"{name}-dashboard", "labels": {**manifests.labels(record), "grafana_dashboard": "1"}}
+    head = {"name": f"{name}-dashboard", "labels": {**manifests.labels(record), **FOR_GRAFANA}}
     text = json.dumps(dashboard, indent=1, sort_keys=True) + "\n"
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head, "data": {f"nearedge-{name}.json": text}}
