@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from nearedge.delivery import transport
+from nearedge.delivery import signing, transport
 from nearedge.delivery.git_home import Access as Access
 from nearedge.delivery.git_home import environment, private_home
 from nearedge.errors import MachineError, OutsideError
@@ -158,6 +158,7 @@ def session(access: Access) -> Iterator[Git]:
     home = Path(tempfile.mkdtemp(prefix="nearedge-git-"))
     try:
         secrets = private_home(home, access.basic_auth)
-        yield Git(home, environment(home, access), secrets)
+        with signing.prepared(home, access.signing_key) as signed:
+            yield Git(home, {**environment(home, access), **signed.environment}, (*secrets, *signed.secrets))
     finally:
         shutil.rmtree(home, ignore_errors=True)

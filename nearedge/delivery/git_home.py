@@ -36,11 +36,15 @@ SETTINGS = """\
 
 @dataclass(frozen=True)
 class Access:
-    """Folders with what git needs to reach a remote, in the shape of the Tekton catalog's workspaces; None: unbound."""
+    """Folders with what git needs to reach a remote, in the shape of the Tekton catalog's workspaces; None: unbound.
+
+    `signing_key` holds the key that commits are signed with (see `nearedge.delivery.signing`).
+    """
 
     basic_auth: Path | None = None
     ssh_directory: Path | None = None
     ca_bundle: Path | None = None
+    signing_key: Path | None = None
 
 
 def private_home(home: Path, basic_auth: Path | None) -> tuple[str, ...]:

@@ -67,9 +67,8 @@ def test_made_up_samples_and_too_few_rows_are_said() -> None:
     evidence = RECORD.evidence.model_copy(update={"verification_deployed": verified})
     lines = message(RECORD.model_copy(update={"evidence": evidence}), None, ["x"]).splitlines()
     assert any(line.startswith("- parity with the source on synthetic samples: ") for line in lines)
-    assert any(
-        "of 0.01 allowed, more or less than that: the rows are too few to tell, 540 rows)" in line for line in lines
-    )
+    said = "of 0.01 allowed, 95 % interval -0.0200 to 0.0300, more or less than that: the rows are too few to tell"
+    assert any(f"{said}, 540 rows)" in line for line in lines)
 
 
 def test_small_words() -> None:
