@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nearedge.delivery import weights
+from nearedge.delivery import chunked, weights
 from nearedge.delivery.layers import Compression, Entry, Layer, write_layer
 from nearedge.errors import InputError
 from nearedge.files import sha256_file
@@ -92,7 +92,7 @@ def in_pieces(files: ModelFiles, scratch: Path, compression: Compression, layout
         Entry(f"{folder}/{weights.INDEX}", pieces / weights.INDEX, sha256=sha256_file(pieces / weights.INDEX)),
     ]
     if layout == "sharded":
-        return [write_layer([*head, *entries(shards).values()], scratch / "model", MODEL_LAYER, "zstd")]
+        return [chunked.write_layer([*head, *entries(shards).values()], scratch / "model", MODEL_LAYER)]
     layers = [write_layer(head, scratch / "model", MODEL_LAYER, compression)]
     seen: set[str] = set()
     for number, group in enumerate(weights.groups(shards, MOST_GROUPS, LEAST_GROUP_BYTES), 1):
