@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from email.utils import formatdate
 from typing import Self
 
 FAULTS = ("cut request", "cut answer", "truncate", "refuse", "keep answer", "wait", "flip request", "flip answer")
@@ -96,6 +97,14 @@ def length(head: bytes) -> int:
     """What the head says of its body; a guess where it does not say."""
     found = LENGTH.search(head)
     return int(found[1]) if found else PIECE if CHUNKED.search(head) else 0
+
+
+def retry_after(share: float) -> bytes:
+    """A Retry-After: none, seconds, a date, or nonsense."""
+    date = formatdate(time.time() + 5, usegmt=True)
+    values = ("", "1", date, "soon")
+    value = values[int(share * len(values))]
+    return f"Retry-After: {value}\r\n".encode() if value else b""
 
 
 class FaultyProxy:
@@ -180,7 +189,7 @@ class FaultyProxy:
         for _ in client.body(head):
             pass
         self.harm["refuse"] += 1
-        after = b"Retry-After: 1\r\n" if share < 0.5 else b""
+        after = retry_after(share * 3 % 1)
         client.sock.sendall(b"HTTP/1.1 " + status + b"\r\n" + after + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
         raise CutError(reset=False)
 

@@ -1,53 +1,32 @@
-"""Pushing and pulling over a link that cuts, refuses, delays, truncates and flips bits, by seed."""
+"""Pushing, pulling, mirroring and importing over a link that cuts, refuses, delays, truncates and flips bits, by seed.
 
-import random
+200 runs in all. Whatever a run met, it ends complete or with one line, and what has a name at the target is whole.
+"""
+
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
-from nearedge.delivery import digest, oci, pushed_blob, repository, upload
+from nearedge.delivery import pushed_blob, repository, transport
 from nearedge.delivery.access import Access
+from nearedge.delivery.bandwidth import Bandwidth
+from nearedge.delivery.bundle import bundle_file
+from nearedge.delivery.bundle.bundle_export import Packing
+from nearedge.delivery.bundle.bundle_import import Importing
+from nearedge.delivery.layout import Layout
+from nearedge.delivery.mirror import Mirror
+from nearedge.delivery.patience import Patience
 from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
+from nearedge.delivery.spool import Spool
 from nearedge.errors import OutsideError
 from tests.faulty_proxy import FAULTS, FaultyProxy
+from tests.small_release import Release
 
-RUNS, GROUPS = 200, 8
-CHUNK, BLOB = 16_000, 40_000
-
-
-@dataclass
-class Release:
-    """A small image: what a seed makes of it."""
-
-    seed: int
-    blobs: dict[oci.Descriptor, bytes] = field(default_factory=dict)
-
-    def __post_init__(self):
-        made = random.Random(self.seed)
-        contents = [made.randbytes(BLOB + made.randrange(CHUNK)), b'{"seed":%d}' % self.seed]
-        described = [(oci.Descriptor("x/y", digest.of_bytes(one), len(one)), one) for one in contents]
-        *layers, config = [blob for blob, _ in described]
-        self.contents = described
-        document = {
-            "schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config.to_json(),
-            "layers": [layer.to_json() for layer in layers], "annotations": {"seed": str(self.seed)},
-        }  # fmt: skip
-        self.manifest = oci.manifest(oci.encode(document), "x")
-
-    def push(self, store):
-        for blob, content in self.contents:
-            store.add_bytes(blob, content)
-        store.publish(self.manifest, "1")
-
-    def pull(self, store):
-        found = store.resolve("1")
-        return found.content, [b"".join(store.chunks(blob)) for blob in (*found.layers, found.config)]
-
-    def is_whole(self, store):
-        return self.pull(store) == (self.manifest.content, [content for _, content in self.contents])
+PUSHES, MIRRORS, IMPORTS, GROUPS = 100, 50, 50, 4
+CHUNK = 16_000
 
 
 @pytest.fixture
@@ -92,21 +71,21 @@ def direct(registry):
     return Registry(registry, Access(plain_http=True))
 
 
-def pushed(release, bad, truth, proxy):
-    """Whether the push went well. Where it did not, nothing half has a name, and the next push completes it."""
+def harmed(action, release, truth, proxy):
+    """Whether it went well over the bad link. Where it did not, nothing half has a name; once more completes it."""
     proxy.misbehave(release.seed)
-    failed = tried(lambda: release.push(bad))
+    failed = tried(action)
     proxy.behave()
     if failed:
         assert truth.find("1") is None or release.is_whole(truth), f"seed {release.seed}: half an image has a name"
-        release.push(bad)
+        action()
     assert release.is_whole(truth), f"seed {release.seed}"
     return not failed
 
 
 def pulled(release, bad, proxy):
     """Whether the pull went well; it does not take anything else for the release."""
-    proxy.misbehave(release.seed + RUNS)
+    proxy.misbehave(release.seed + 200)
     found = []
     failed = tried(lambda: found.append(release.is_whole(bad)))
     proxy.behave()
@@ -117,13 +96,62 @@ def pulled(release, bad, proxy):
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_nothing_is_lost_or_corrupted(link, direct, proxy, waits, group):
     ended: Counter[str] = Counter()
-    for seed in range(group, RUNS, GROUPS):
+    for seed in range(group, PUSHES, GROUPS):
         release, name = Release(seed), f"bad/link-{seed}"
-        ended["pushed"] += pushed(release, Repository(link, name), Repository(direct, name), proxy)
-        ended["pulled"] += pulled(release, Repository(link, name), proxy)
-    assert ended["pushed"] > RUNS // GROUPS // 2, ended
-    assert ended["pulled"] > RUNS // GROUPS // 2, ended
-    assert all(0 <= wait <= upload.LONGEST_WAIT_S for wait in waits)
+        bad, truth = Repository(link, name), Repository(direct, name)
+        ended["pushed"] += harmed(partial(release.push, bad), release, truth, proxy)
+        ended["pulled"] += pulled(release, bad, proxy)
+    assert ended["pushed"] > PUSHES // GROUPS // 2, ended
+    assert ended["pulled"] > PUSHES // GROUPS // 2, ended
+    assert all(0 <= wait <= transport.LONGEST_RETRY_S for wait in waits)
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_a_mirror_loses_and_corrupts_nothing(link, direct, proxy, tmp_path, group):
+    """The bad link is before the source in one run, before the target in the next."""
+    ended = 0
+    for seed in range(300 + group, 300 + MIRRORS, GROUPS):
+        release, truth = Release(seed), Repository(direct, f"mirror/to-{seed}")
+        release.push(Repository(direct, f"mirror/from-{seed}"))
+        ends = (link, direct) if seed // GROUPS % 2 else (direct, link)
+        source, target = Repository(ends[0], f"mirror/from-{seed}"), Repository(ends[1], f"mirror/to-{seed}")
+        spool = Spool(tmp_path / str(seed), Bandwidth(), Patience(600))
+        spool.folder.mkdir()
+        ended += harmed(partial(Mirror(source, target, spool).image, "1", "1"), release, truth, proxy)
+        assert list(spool.folder.iterdir()) == [], f"seed {seed}: the spool keeps what was delivered"
+    assert ended > MIRRORS // GROUPS // 2
+
+
+def imported(bundle, store):
+    importing = Importing(bundle, lambda _name: store)
+    importing.check()
+    importing.run()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A release and the bundle that holds it."""
+    folder, release, packing = tmp_path_factory.mktemp("bundle"), Release(7), Packing()
+    layout = Layout.create(folder / "images")
+    release.push(layout)
+    packing.image(layout, "images", "1", "1")
+    bundle_file.write(folder / "bundle.tar", packing.index(), packing.opened)
+    return release, folder / "bundle.tar"
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_an_import_loses_and_corrupts_nothing(link, direct, proxy, bundle, group):
+    release, path = bundle
+    ended = 0
+    for seed in range(600 + group, 600 + IMPORTS, GROUPS):
+        store, truth = Repository(link, f"import/to-{seed}"), Repository(direct, f"import/to-{seed}")
+        release.seed = seed
+        with bundle_file.opened(path) as opened:
+            opened.verify()
+            ended += harmed(partial(imported, opened, store), release, truth, proxy)
+    assert ended > IMPORTS // GROUPS // 2
 
 
 def test_harm_of_every_kind_was_done(proxy):
