@@ -163,7 +163,7 @@ def test_the_tag_is_the_version_where_none_is_given(workspace):
 def test_base_image_host_is_this_machines_python(workspace, small_base, monkeypatch, tmp_path):
     layout = Layout.create(tmp_path / "host")
     small_base(layout, "base")
-    monkeypatch.setattr(program, "host_base", lambda _cache: layout)
+    monkeypatch.setattr("nearedge.delivery.host.host_base.host_base", lambda _cache: layout)
     section = program.run(workspace, program.Options("oci:image:1", "host", allow_layout=True))
     assert section.base_kind == "host"
     assert section.base.startswith("host@sha256:")
