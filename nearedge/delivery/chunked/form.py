@@ -69,7 +69,7 @@ def annotations(table: Span, table_digest: str, split: Span, split_digest: str) 
 def span(texts: Mapping[str, str], key: str, blob_size: int, where: str) -> Span:
     """The span that annotation `key` gives; it lies in the blob. Raises OutsideError where it does not or is none."""
     numbers = texts.get(key, "").split(":")
-    expected = 4 if key == POSITION else 3
+    expected = 3 if key == SPLIT_POSITION else 4
     if len(numbers) != expected or not all(number.isascii() and number.isdigit() for number in numbers):
         raise OutsideError(f"{where}: annotation {key} gives no position; push the layer again")
     if max(map(len, numbers)) > len(str(1 << 50)) or (expected == 4 and int(numbers[3]) != TABLE_KIND):

@@ -28,7 +28,7 @@ def is_chunked(layer: oci.Descriptor) -> bool:
 
 
 def read_contents(store: Layout | Repository, layer: oci.Descriptor) -> Contents:
-    """The contents of `layer`, whose table is read by one Range request.
+    """The contents of `layer`, whose table is read by a Range request.
 
     Raises OutsideError, one line, where the layer has no table, the table is not the one that the annotation names, or
     it is no honest table: positions outside of the blob, more than it says once decompressed, numbers that are none.

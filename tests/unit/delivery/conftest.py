@@ -35,16 +35,19 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="session")
 def start_registry(tmp_path_factory):
-    """A function that starts a docker-registry, given more lines of configuration; its host:port."""
+    """A function that starts a docker-registry, given more lines of configuration; its host:port.
+
+    Its `logs` has the path of each one's log, by host:port; level `info` logs every request with the bytes written.
+    """
     if shutil.which("docker-registry") is None:
         pytest.skip("docker-registry is not installed (apt-get install docker-registry)")
     running = []
 
-    def start(http: str = "", more: str = "", storage: str = "") -> str:
+    def start(http: str = "", more: str = "", storage: str = "", level: str = "error") -> str:
         folder, port = tmp_path_factory.mktemp("registry"), free_port()
         storage = storage or f"filesystem: {{rootdirectory: {folder}/data}}"
         (folder / "config.yml").write_text(
-            f"version: 0.1\nlog: {{level: error}}\nhttp:\n  addr: 127.0.0.1:{port}\n{http}"
+            f"version: 0.1\nlog: {{level: {level}}}\nhttp:\n  addr: 127.0.0.1:{port}\n{http}"
             f"storage: {{{storage}, delete: {{enabled: true}}}}\n{more}"
         )
         command = ["docker-registry", "serve", str(folder / "config.yml")]
@@ -52,8 +55,10 @@ def start_registry(tmp_path_factory):
             process = subprocess.Popen(command, stdout=log, stderr=log)
         running.append(process)
         wait_for(port, process)
+        start.logs[f"127.0.0.1:{port}"] = folder / "log"
         return f"127.0.0.1:{port}"
 
+    start.logs = {}
     yield start
     for process in running:
         process.terminate()
