@@ -2,56 +2,32 @@
 
 python hack/images.py --base-image=IMAGE --registry=HOST[/PATH] [--plain-http] [TARGET ...]
 
-Builds with `buildah bud --isolation chroot`, which needs no privilege of a container engine. The base is named to it by
-the digest that its tag has now, and labels record that. The references by digest of what was pushed are printed as JSON
-and kept in `.nearedge/images.json` (NEAREDGE_HOME), which `make install` reads.
+Builds with `buildah bud --isolation chroot`, which needs no privilege of a container engine, by the code that the Task
+build-runtime-image runs. The references by digest of what was pushed are printed as JSON and kept in
+`.nearedge/images.json` (NEAREDGE_HOME), which `make install` reads.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from hack import pip_settings
 from nearedge import __version__
-from nearedge.delivery import digest as digests
-from nearedge.errors import MachineError, OutsideError
-from nearedge.files import sha256_tree, write_text
+from nearedge.delivery.building import buildah, context
+from nearedge.delivery.building.buildah import Build, Engine
+from nearedge.files import write_text
 from nearedge.program import EXIT_STATUSES, guarded
 from nearedge.progress import say
 
-TREE = Path(__file__).resolve().parent.parent
 STEPS, RUNTIME = ("core", "onnx", "pytorch", "tensorflow"), "runtime"
-TARGETS = (*STEPS, RUNTIME)
-BASE_LABEL = "org.opencontainers.image.base"
-NEEDED = ("step_images/Containerfile", "step_images/install.sh", "step_images/copy_runtime.py", "constraints.txt")
-DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)$", re.MULTILINE)
-EPOCH = ("--timestamp=0",)  # the runtime is a base of images whose digest must not depend on the day
-
-
-@dataclass(frozen=True)
-class Build:
-    """What all targets of one run share. `base` is empty for each Containerfile's own default until `pin`."""
-
-    base: str
-    registry: str
-    plain_http: bool
-    context: Path
-    lent: Path
-    pip: pip_settings.Lent
-    base_digest: str = ""
-
-    def name(self, target: str) -> str:
-        """The image's name with its tag."""
-        return f"{self.registry}/nearedge/{target}:{__version__}"
+USUAL = (*STEPS, RUNTIME)
+BUILDER = "build"
+"""The image of the Task build-runtime-image, for those who change the runtime's Containerfile: built where named."""
+TARGETS = (*USUAL, BUILDER)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--base-image", default="", help="any Linux image with Python >= 3.11 (default: UBI 9)")
     made.add_argument("--registry", required=True, help="where to push: host[:port][/path]")
     made.add_argument("--plain-http", action="store_true", help="the registry speaks http, not https")
-    made.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET", help=" ".join(TARGETS))
+    made.add_argument("targets", nargs="*", default=list(USUAL), metavar="TARGET", help=" ".join(TARGETS))
     options = made.parse_args(argv)
     if unknown := set(options.targets) - set(TARGETS):
         made.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
@@ -81,108 +57,36 @@ def run(base: str, registry: str, plain_http: bool, targets: Sequence[str]) -> d
 
     Raises MachineError without buildah, OutsideError where a build or a push fails.
     """
-    if shutil.which("buildah") is None:
-        raise MachineError("buildah: not installed; install it (.ci/run does), or build with another machine")
+    buildah.needed()
     pushed: dict[str, str] = {}
-    pinned: dict[str, Build] = {}  # the targets of one file have one base, whatever its tag means a minute later
+    pinned: dict[Path, Build] = {}  # the targets of one file have one base, whatever its tag means a minute later
     with tempfile.TemporaryDirectory(prefix="nearedge-images.") as scratch:
-        context, lent = Path(scratch, "context"), Path(scratch, "lent")
-        settings = pip_settings.lend(pip_settings.settings(), os.environ)
-        fill_context(context)
-        lent.mkdir(mode=0o700)
-        (lent / "pip.conf").write_text(settings.conf)
-        build = Build(base, registry, plain_http, context, lent, settings)
+        folder, lent = Path(scratch, "context"), Path(scratch, "lent")
+        context.fill(folder)
+        settings = context.lend(lent, None, None)
+        engine = Engine(plain=(f"{registry}/",) if plain_http else ())
         for target in (one for one in TARGETS if one in targets):
-            file = containerfile(target)
+            tag, file = name(registry, target), containerfile(folder, target)
             if file not in pinned:
-                pinned[file] = pin(build, file)
-            say(f"building {build.name(target)}")
-            buildah(*bud(pinned[file], target), what=f"building {target}")
-            pushed[target] = push(build, target, Path(scratch, "digest"))
+                pinned[file] = buildah.pin(Build(tag, file, folder, lent, settings, engine, base=base))
+            build = replace(pinned[file], name=tag, target=target, epoch=target == RUNTIME)
+            say(f"building {build.name}")
+            engine.run(*buildah.bud(build), what=f"building {target}")
+            pushed[target] = f"{build.name}@{buildah.push(build, Path(scratch, 'digest'))}"
             keep(pushed)  # at once: a target that fails later takes none of these with it
     return pushed
 
 
-def fill_context(context: Path) -> None:
-    """The build context: our wheel, a pip to install it with, and the files that the Containerfiles use."""
-    context.mkdir()
-    for name in NEEDED:
-        shutil.copyfile(TREE / name, context / Path(name).name)
-    shutil.copyfile(TREE / "serving_image" / "Containerfile", context / "Containerfile.runtime")
-    pip("wheel", "--no-deps", "--wheel-dir", str(context), str(TREE))
-    pip("download", "--no-deps", "--dest", str(context), f"pip=={importlib.metadata.version('pip')}")
+def name(registry: str, target: str) -> str:
+    """An image's name with its tag."""
+    return f"{registry}/nearedge/{target}:{__version__}"
 
 
-def pip(command: str, *arguments: str) -> None:
-    """Run this environment's pip. Raises OutsideError with its last words."""
-    argv = [sys.executable, "-m", "pip", command, "--quiet", *arguments]
-    result = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if result.returncode != 0:
-        raise OutsideError(f"pip {command}: {' '.join(result.stdout.split()[-60:])}")
-
-
-def containerfile(target: str) -> str:
-    """The name that a target's Containerfile has in the context."""
-    return "Containerfile" if target in STEPS else "Containerfile.runtime"
-
-
-def pin(build: Build, file: str) -> Build:
-    """`build` with the name and the digest of the base of `file`, which buildah pulls where it has none of the name.
-
-    Raises OutsideError where there is no such image.
+def containerfile(folder: Path, target: str) -> Path:
+    """The Containerfile of a target, in the context. The runtime has no times: it is a base of images whose digest must
+    not depend on the day.
     """
-    found = DEFAULT_BASE.search((build.context / file).read_text())
-    base, _, digest = (build.base or (found[1] if found else "")).partition("@")
-    named = replace(build, base=base, base_digest=digest)
-    if not digest:
-        buildah("pull", "--quiet", *insecure(named), base, what=f"pulling {base}")
-        argv = ["buildah", "inspect", "--type=image", "--format={{.FromImageDigest}}", base]
-        digest = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-    if not digests.is_digest(digest):
-        raise OutsideError(f"{base}: its digest is not known ({digest!r}); give the base as NAME@sha256:…")
-    say(f"base {base}@{digest}")
-    return replace(named, base_digest=digest)
-
-
-def insecure(build: Build) -> list[str]:
-    """What lets buildah pull the base by plain http, where it comes from the registry that speaks it."""
-    return ["--tls-verify=false"] if build.plain_http and build.base.startswith(f"{build.registry}/") else []
-
-
-def bud(build: Build, target: str) -> list[str]:
-    """The arguments of `buildah bud` for a target. Nothing of pip's settings is among the build's own arguments."""
-    name, slash, last = build.base.rpartition("/")
-    repository = name + slash + last.partition(":")[0]
-    argv = [
-        "bud",
-        "--isolation=chroot",
-        "--layers",
-        "--format=oci",
-        f"--target={target}",
-        f"--tag={build.name(target)}",
-    ]
-    argv += [f"--file={build.context / containerfile(target)}", f"--secret=id=pip.conf,src={build.lent / 'pip.conf'}"]
-    argv += [f"--secret=id=ca.crt,src={build.pip.ca}"] if build.pip.ca else []
-    argv += [f"--volume={folder}:{place}:ro" for place, folder in build.pip.folders.items()]
-    argv += [f"--build-arg=CONTEXT={sha256_tree(build.context)}", *(EPOCH if target == RUNTIME else ())]
-    argv += [f"--build-arg=BASE_IMAGE={repository}@{build.base_digest}"]
-    argv += [f"--label={BASE_LABEL}.name={build.base}", f"--label={BASE_LABEL}.digest={build.base_digest}"]
-    return [*argv, *insecure(build), str(build.context)]
-
-
-def push(build: Build, target: str, digest: Path) -> str:
-    """Push a built target; its reference by digest."""
-    options = ["--tls-verify=false"] if build.plain_http else []
-    name = build.name(target)
-    buildah("push", *options, f"--digestfile={digest}", name, f"docker://{name}", what=f"pushing {target}")
-    return f"{name}@{digest.read_text().strip()}"
-
-
-def buildah(*arguments: str, what: str) -> None:
-    """Run buildah, its output on stderr for the person who waits. Raises OutsideError."""
-    status = subprocess.run(["buildah", *arguments], stdout=sys.stderr, check=False).returncode
-    if status != 0:
-        raise OutsideError(f"{what} failed: buildah ended with status {status}; it says why above")
+    return folder / (context.RUNTIME_FILE if target == RUNTIME else "Containerfile")
 
 
 def keep(pushed: dict[str, str]) -> None:

@@ -30,6 +30,8 @@ PLAIN_HTTP = re.compile(r'(^ +- name: plain-http\n(?: +(?!- ).*\n)*? +default: )
 RUNTIME = "runtime"
 FRAMEWORKS = frozenset({"pytorch", "tensorflow"})
 """Images that only models of that framework run in: whoever has none of those need not build it."""
+BUILDER = "build"
+"""The image of build-runtime-image, for who changes the runtime's Containerfile."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,10 +93,12 @@ def render(files: Sequence[Path], images: dict[str, str]) -> str:
     for path, text in zip(files, documents, strict=True):
         if not isinstance(yaml.safe_load(text), dict):
             raise InputError(f"{path}: holds no Task or Pipeline")
-    if needed := missing - FRAMEWORKS - {RUNTIME}:
+    if needed := missing - FRAMEWORKS - {RUNTIME, BUILDER}:
         raise InputError(f"no image of this registry for {', '.join(sorted(needed))}; run make images first")
     if RUNTIME in missing:
         say("no runtime base of this registry: make examples pushes one; until then give the param base-image")
+    if BUILDER in missing:
+        say("no image build of this registry: build-runtime-image needs it (make images TARGETS=build)")
     for name in sorted(missing & FRAMEWORKS):
         say(f"no {name} image of this registry: models of {name} cannot be converted until make images pushes one")
     return "".join(f"---\n{text.removeprefix('---').lstrip()}" for text in documents)

@@ -26,7 +26,7 @@ from nearedge.progress import say
 from nearedge.release import record, sections, usage
 from nearedge.release.description import Description, Name
 from nearedge.release.profile import read as read_profile
-from nearedge.release.sections import SourceSection
+from nearedge.release.sections import Format, SourceSection
 
 NAME = "fetch-model"
 MAX_BYTES = 4 << 30
@@ -41,12 +41,13 @@ class Expected:
     """What has to be so of the model that is fetched.
 
     `sha256`: of the model; empty: what model.yaml says. `required`: one of the two has to say it. `code`: whether
-    Python of its own may run in the later Tasks.
+    Python of its own may run in the later Tasks. `frameworks`: whether it may need PyTorch or TensorFlow.
     """
 
     sha256: str = ""
     required: bool = False
     code: bool = False
+    frameworks: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--model",
         default="model.yaml",
-        help="model.yaml, or an archive that holds one: a path in the source folder, oci://registry/name@sha256:..., "
+        help="model.yaml, or an archive that holds one: a path in the source folder, oci://registry/name@sha256:... "
+        "(also a serving image), "
         "s3://bucket/key, git+https://...[@ref][#subpath] (also git+ssh, git+file), or an http(s) URL",
     )
     options.add_argument("--sha256", default="", help="what the model has to have; empty: what model.yaml says")
@@ -74,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--allow-code", type=boolean, default=False,
         help="true: Python that comes with the model (source.factory, metric.name) may run in the later Tasks",
+    )  # fmt: skip
+    options.add_argument(
+        "--allow-frameworks", type=boolean, default=True,
+        help="false: refuse a model that needs PyTorch or TensorFlow to be converted",
     )  # fmt: skip
     options.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="cap on what is fetched and unpacked")
     options.add_argument("--git-url", default="", help="GitOps repository; empty: gitops.git in the workspace")
@@ -118,6 +124,7 @@ def run(
             profile = collected.description.target.profile
             read_profile(profile, into)
             form = formats.recognise(collected.model, factory=collected.description.source.factory is not None)
+            check_framework(form, expected)
             if not expected.code:
                 own_code.refuse(collected.description, into, collected.code_sha256)
             fetch_previous(workspace, collected.description.name, reach.repository, known_as)
@@ -182,6 +189,16 @@ def check_sha256(collected: Collected, expected: Expected) -> None:
             )
 
 
+def check_framework(form: Format, expected: Expected) -> None:
+    """Raise UnsupportedError for a model that needs a framework which there is none of where this runs."""
+    framework = formats.framework_of(form)
+    if not expected.frameworks and framework != "onnx":
+        raise UnsupportedError(
+            f"the model is {form} and needs {framework}, which allow-frameworks rules out; build it at the core "
+            "(model-to-edge) and give its release, an ONNX file or an IR"
+        )
+
+
 def meaning_sha256(description: Description) -> str:
     """Hex sha256 of model.yaml's values: comments, order of keys and defaults written out do not count."""
     values = description.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -230,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             store=bucket.Access(options.s3_endpoint, options.aws_credentials, options.ca_bundle),
         )
         known_as = Deployed(options.git_url, options.git_branch, options.fetch_previous)
-        expected = Expected(options.sha256, options.require_sha256, options.allow_code)
+        expected = Expected(options.sha256, options.require_sha256, options.allow_code, options.allow_frameworks)
         section = run(options.workspace, options.model, options.source, reach, known_as, expected)
         images = {kind: getattr(options, f"step_image_{kind}") for kind in STEP_IMAGES}
         write_results(

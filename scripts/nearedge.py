@@ -21,6 +21,7 @@ STEPS = {
     "verify-model": "prove that the IR predicts what the original predicts",
     "optimize-model": "choose the precision and runtime configuration to deploy",
     "benchmark-model": "measure it within the target's resources",
+    "build-runtime-image": "build the runtime base from a Containerfile",
     "build-serving-image": "add the model to the serving image",
     "test-serving-image": "repeat the golden samples against the running image",
     "render-gitops": "write the manifests of the release",

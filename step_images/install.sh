@@ -1,5 +1,6 @@
 #!/bin/sh
 # install.sh EXTRA[,EXTRA]: install the wheel of nearedge with these extras into /opt/nearedge, on any base with Python.
+# install.sh build: add buildah to an image that has it.
 set -eu
 extra=$1
 context=$(dirname "$0")
@@ -17,6 +18,14 @@ add() {
         apt-get update && apt-get install -y --no-install-recommends "$2" && rm -rf /var/lib/apt/lists/*
     fi
 }
+
+# The image that builds images: buildah, and the context that it builds ours with.
+if [ "$extra" = build ]; then
+    add buildah buildah
+    mkdir -p "$home/context"
+    cp "$context"/* "$home/context/"
+    exit
+fi
 
 # fetch-model and publish-gitops run git, which runs ssh; ssh refuses a user who has no name.
 command -v git > /dev/null || add git-core git

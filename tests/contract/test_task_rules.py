@@ -58,7 +58,7 @@ def test_interface_is_typed_described_and_kebab_case(path: Path) -> None:
 def test_a_step_is_a_command_and_the_image_a_param(path: Path) -> None:
     spec = document_of(path)["spec"]
     (image,) = [param for param in spec["params"] if param["name"] == "image"]
-    assert re.fullmatch(rf"nearedge/(core|onnx|pytorch|tensorflow):{re.escape(__version__)}", image["default"])
+    assert re.fullmatch(rf"nearedge/(core|onnx|pytorch|tensorflow|build):{re.escape(__version__)}", image["default"])
     for step in spec["steps"]:
         assert "script" not in step
         assert step["command"][0] == "nearedge"

@@ -120,7 +120,7 @@ def images(registry, base, tmp_path_factory):
 
 def local_folders():
     """The folders of this machine that pip's settings name: they must not be named in an image either."""
-    from hack import pip_settings
+    from nearedge.delivery.building import pip_settings
 
     return tuple(str(folder) for folder in pip_settings.lend(pip_settings.settings(), os.environ).folders.values())
 

@@ -8,11 +8,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from nearedge.delivery import access, git
 from nearedge.delivery import reference as references
-from nearedge.delivery.sources import bucket, bucket_place, git_place
+from nearedge.delivery.sources import bucket, bucket_place, git_place, release_image
 from nearedge.delivery.sources.archives import Limits, extract, is_archive
 from nearedge.delivery.sources.artifact import pull_artifact
 from nearedge.delivery.sources.download import Client
 from nearedge.delivery.sources.fetch import MAX_DESCRIPTION, Place, find_description
+from nearedge.delivery.store import open_store
 from nearedge.errors import InputError, OutsideError, UnsupportedError
 from nearedge.files import inside, size_of
 
@@ -137,10 +138,16 @@ class Relative:
 def from_registry(reference: str, scratch: Path, reach: Access) -> Place:
     """`oci://registry/name[:tag][@digest]`: an artifact whose layers are files with titles. The origin is by digest.
 
-    Where it holds one file only, that may be an archive.
+    Where it holds one file only, that may be an archive. A serving image of ours is the release in it.
     """
     parsed = references.parse(reference)
     root = scratch / "artifact"
+    store = open_store(parsed, Path(), reach.registry)
+    manifest = store.resolve(parsed.which)
+    if release_image.is_image(manifest):
+        release_image.bring(store, manifest, root, reach.max_bytes)
+        origin = f"oci://{parsed.registry}/{parsed.name}@{manifest.descriptor.digest}"
+        return described(root, "", origin, scratch, reach)
     digest = pull_artifact(parsed, root, reach.registry, max_bytes=reach.max_bytes)
     origin = f"oci://{parsed.registry}/{parsed.name}@{digest}"
     files = [path for path in root.rglob("*") if path.is_file()]

@@ -75,7 +75,9 @@ def model_layer(image: ImageSection, manifest: oci.Manifest, where: str) -> oci.
     return found[-1]
 
 
-def unpack(store: Store, layer: oci.Descriptor, scratch: Path, max_bytes: int) -> Path:
+def unpack(
+    store: Store, layer: oci.Descriptor, scratch: Path, max_bytes: int, most_members: int = MOST_MEMBERS
+) -> Path:
     """Stream the layer to `scratch`, verified against its digest, and unpack it there; the folder it is in then.
 
     Raises OutsideError where the store fails, InputError for a damaged or hostile tar.
@@ -87,7 +89,7 @@ def unpack(store: Store, layer: oci.Descriptor, scratch: Path, max_bytes: int) -
         blob = plain(blob, scratch / "layer.tar", max_bytes)
     unpacked = scratch / "files"
     unpacked.mkdir()
-    archives.extract(blob, unpacked, archives.Limits(max_bytes, MOST_MEMBERS))
+    archives.extract(blob, unpacked, archives.Limits(max_bytes, most_members))
     return unpacked
 
 

@@ -15,7 +15,7 @@ STEPS = ("core", "onnx", "pytorch", "tensorflow")
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     path = tmp_path / "images.json"
-    known = {name: f"quay.io/edge/nearedge/{name}:0.1.0@{DIGEST}" for name in (*STEPS, "runtime")}
+    known = {name: f"quay.io/edge/nearedge/{name}:0.1.0@{DIGEST}" for name in (*STEPS, "runtime", "build")}
     path.write_text(json.dumps({**known, "other": f"quay.io/elsewhere/x@{DIGEST}"}))
     return path
 

@@ -5,6 +5,8 @@ Folders of this machine that it names are mounted for the build at neutral place
 """
 
 import ast
+import configparser
+import importlib.util
 import os
 import re
 import subprocess
@@ -13,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from nearedge.errors import InputError
 
 LENT = (
     "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy", "timeout", "retries", "pre",
@@ -33,8 +37,13 @@ class Lent:
     folders: Mapping[str, Path]
 
 
-def settings() -> dict[str, str]:
-    """The settings for `pip install` as they are in force here: those of files, then PIP_* variables."""
+def settings(given: Path | None = None) -> dict[str, str]:
+    """The settings for `pip install` as they are in force here: those of files, then PIP_* variables.
+
+    `given` is a pip.conf to take in the place of this machine's files; without pip there are no others.
+    """
+    if importlib.util.find_spec("pip") is None or given is not None:
+        return read_conf(given) if given is not None else {}
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
@@ -44,6 +53,17 @@ def settings() -> dict[str, str]:
         if match and match["section"] in found:
             found[match["section"]][match["name"]] = str(ast.literal_eval(match["value"]))
     return found["global"] | found["install"] | found[":env:"]
+
+
+def read_conf(path: Path) -> dict[str, str]:
+    """The settings for `pip install` in a pip.conf. Raises InputError where it is none."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise InputError(f"{path}: is no pip.conf ({' '.join(str(error).split())})") from error
+    there = [dict(parser[name]) for name in ("global", "install") if parser.has_section(name)]
+    return {name.replace("_", "-"): value for section in there for name, value in section.items()}
 
 
 def lend(given: Mapping[str, str], environment: Mapping[str, str]) -> Lent:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hack import pip_settings
+from nearedge.delivery.building import pip_settings
 
 
 @pytest.fixture
