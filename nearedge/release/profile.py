@@ -1,5 +1,6 @@
 """Site profiles: what a node has, what the platform takes of it, and what is left for models."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,10 +63,10 @@ class Profile(Strict):
         return 2 * memory_limit_mib <= self.left_mib and 2 * cpu_request_m <= self.left_cpu_m
 
 
-def read(name: str, beside: Path | None = None) -> Profile:
+def read(name: str, beside: Path | None = None, asked_by: str = "target.profile") -> Profile:
     """The profile `name` of manifests/profiles, or the profile file of that path, relative to the folder `beside`.
 
-    Raises InputError where there is none or it is not as it should be.
+    `asked_by` is named in what is raised. Raises InputError where there is none or it is not as it should be.
     """
     if name.endswith((".yaml", ".yml")):
         path = (beside or Path()) / name
@@ -75,8 +76,21 @@ def read(name: str, beside: Path | None = None) -> Profile:
         return Profile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         known = ", ".join(sorted(file.stem for file in (catalog.root() / "manifests" / "profiles").glob("*.yaml")))
-        raise InputError(f"target.profile: no profile {name!r}; there are {known}, or give a .yaml file") from error
+        raise InputError(f"{asked_by}: no profile {name!r}; there are {known}, or give a .yaml file") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise InputError(f"{path}: {first_fault(error)}") from error
+
+
+def by_site(texts: Iterable[str], beside: Path | None = None) -> dict[str, Profile | None]:
+    """The sites that `texts` name, each with its own profile where it is written SITE=PROFILE, else None.
+
+    Raises InputError where a site is named twice with different profiles, or there is no such profile.
+    """
+    named: dict[str, str] = {}
+    for text in texts:
+        site, _, profile = text.partition("=")
+        if named.setdefault(site, profile) != profile:
+            raise InputError(f"site {site!r}: is given twice, with different profiles; give it once")
+    return {site: read(profile, beside, f"site {site}") if profile else None for site, profile in named.items()}

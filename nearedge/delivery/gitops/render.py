@@ -25,7 +25,7 @@ from nearedge.release.profile import Profile
 from nearedge.release.record import Record
 from nearedge.release.sections import ImageSection
 
-__all__ = ["Choices", "Tree", "document", "image_name", "is_layout", "placements", "render", "settled"]
+__all__ = ["Choices", "Tree", "document", "image_name", "image_of", "is_layout", "placements", "render", "settled"]
 
 Tree = dict[str, str]
 """Text by path."""
