@@ -63,9 +63,9 @@ def slow(p99_s: float) -> float | None:
     """The bucket's bound in seconds that at most 1 % of requests may exceed.
 
     A histogram cannot tell where in a bucket a quantile lies, so a bound is compared and nothing is interpolated: the
-    largest one up to `TOLERATED` times the promise. Bounds are at most a factor of 1.5 apart, so it is at least 1.33
+    largest one below `TOLERATED` times the promise. Bounds are at most a factor of 1.5 apart, so it is at least 1.33
     times the promise. Models faster than 0.05 ms are held to 0.1 ms; None above 10 s, which no bucket can tell.
     """
     if p99_s > FINE[-1]:
         return None
-    return max([bound for bound in FINE if bound <= TOLERATED * p99_s * (1 + 1e-9)], default=FINE[0])
+    return max([bound for bound in FINE if bound < TOLERATED * p99_s * (1 - 1e-9)], default=FINE[0])
