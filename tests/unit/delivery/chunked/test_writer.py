@@ -1,0 +1,169 @@
+import base64
+import hashlib
+import io
+import json
+import lzma
+import tarfile
+import tracemalloc
+from pathlib import PurePosixPath
+
+import pytest
+import zstandard
+
+from nearedge.delivery.chunked import form, write_layer
+from nearedge.delivery.chunked.writer import CHUNK_SIZE
+from nearedge.delivery.layers import Entry
+from nearedge.delivery.layers import write_layer as write_plain
+from nearedge.errors import InputError
+
+LONG = "deep/" * 30 + "näme"
+
+
+@pytest.fixture
+def given(tmp_path):
+    (tmp_path / "large").write_bytes(hashlib.sha512(b"2").digest() * 20_000)
+    return [
+        Entry("a/large", tmp_path / "large"),
+        Entry("a/exact", bytes(range(256)) * (2 * CHUNK_SIZE // 256)),
+        Entry("/c/text", b"hello", mode=0o600, uid=1001, gid=7),
+        Entry("empty", b""),
+        Entry("tmp", mode=0o1777),
+        Entry("bin/sh", link="../a/large"),
+        Entry(LONG, b"x"),
+    ]
+
+
+@pytest.fixture
+def layer(given, tmp_path):
+    return write_layer(given, tmp_path / "layer", "title")
+
+
+def part(layer, key):
+    start, size, content = map(int, layer.descriptor.annotations[key].split(":")[:3])
+    compressed = layer.path.read_bytes()[start : start + size]
+    text = zstandard.decompress(compressed)
+    assert len(text) == content
+    return compressed, text
+
+
+def test_the_tar_is_the_plain_layers(given, layer, tmp_path):
+    plain = write_plain(given, tmp_path / "plain", "title", "zstd")
+    with layer.path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as it:
+        tar = it.read()
+    assert layer.diff_id == plain.diff_id == f"sha256:{hashlib.sha256(tar).hexdigest()}"
+    assert layer.descriptor.digest == f"sha256:{hashlib.sha256(layer.path.read_bytes()).hexdigest()}"
+    assert layer.descriptor.size == layer.path.stat().st_size
+    assert layer.descriptor.media_type == plain.descriptor.media_type
+
+
+def test_each_chunk_is_found_where_the_table_says(layer, given):
+    compressed, text = part(layer, form.POSITION)
+    assert layer.descriptor.annotations[form.CHECKSUM] == f"sha256:{hashlib.sha256(compressed).hexdigest()}"
+    blob, entries = layer.path.read_bytes(), json.loads(text)["entries"]
+    found = {}
+    for number, entry in enumerate(entries):
+        if entry["type"] in ("reg", "chunk") and "offset" in entry:
+            following = entries[number + 1] if number + 1 < len(entries) else {}
+            end = following["offset"] if following.get("type") == "chunk" else entry["endOffset"]
+            data = zstandard.decompress(blob[entry["offset"] : end])
+            assert len(data) == entry.get("chunkSize", entry.get("size")) <= CHUNK_SIZE
+            assert len(found.get(entry["name"], b"")) == entry.get("chunkOffset", 0)
+            if "chunkDigest" in entry:
+                assert entry["chunkDigest"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+            found[entry["name"]] = found.get(entry["name"], b"") + data
+    wanted = {
+        entry.name.lstrip("/"): entry.source if isinstance(entry.source, bytes) else entry.source.read_bytes()
+        for entry in given
+        if entry.source
+    }
+    assert found == wanted
+    whole = {entry["name"]: entry for entry in entries if entry["type"] != "chunk"}
+    for name, content in wanted.items():
+        assert whole[name]["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    text = whole["c/text"]
+    assert (text["mode"], text["uid"], text["gid"], text["size"]) == (0o600, 1001, 7, 5)
+    assert (whole["bin/sh"]["type"], whole["bin/sh"]["linkName"]) == ("symlink", "../a/large")
+    assert (whole["tmp/"]["type"], whole["tmp/"]["mode"]) == ("dir", 0o1777)
+    assert "digest" not in whole["empty"]
+
+
+def crc64(data):
+    """The checksum that xz stores: the last eight bytes of the block, before index and footer."""
+    stream = lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC64, 0)
+    index = (int.from_bytes(stream[-8:-4], "little") + 1) * 4
+    return stream[-12 - index - 8 : -12 - index][::-1]
+
+
+def test_tar_split_and_files_give_the_tar_back(layer, given):
+    compressed, text = part(layer, form.SPLIT_POSITION)
+    named = f"sha256:{hashlib.sha256(compressed).hexdigest()}"
+    assert json.loads(part(layer, form.POSITION)[1])["tarSplitDigest"] == named
+    assert layer.descriptor.annotations[form.SPLIT_CHECKSUM] == named
+    contents = {str(PurePosixPath(entry.name.lstrip("/"))): entry.source for entry in given}
+    tar, names, padding = b"", [], 0
+    lines = [json.loads(line) for line in text.splitlines()]
+    for place, line in enumerate(lines):
+        assert line["position"] == place
+        if line["type"] == 2:
+            payload = base64.b64decode(line["payload"])
+            tar += payload
+            if any(payload[padding:][:512]):  # what engines read: one header a segment, after the padding before it
+                with tarfile.open(fileobj=io.BytesIO(payload[padding:] + bytes(1024))) as archive:
+                    member = archive.next()
+                names.append(member.name)
+                padding = -member.size % 512
+        else:
+            assert line["name"].rstrip("/") == names[-1].rstrip("/")
+            source = contents.get(line["name"]) or b""
+            content = source if isinstance(source, bytes) else source.read_bytes()
+            assert line.get("size", 0) == len(content)
+            assert line["payload"] == (base64.b64encode(crc64(content)).decode() if content else None)
+            tar += content
+    assert f"sha256:{hashlib.sha256(tar).hexdigest()}" == layer.diff_id
+    assert names == [
+        entry["name"].rstrip("/")
+        for entry in json.loads(part(layer, form.POSITION)[1])["entries"]
+        if entry["type"] != "chunk"
+    ]
+
+
+def test_the_footer_repeats_the_positions(layer):
+    said = form.FOOTER.unpack(layer.path.read_bytes()[-form.FOOTER.size :])
+    numbers = ":".join(map(str, said[:4]))
+    start, size, content, kind = layer.descriptor.annotations[form.POSITION].split(":")
+    assert numbers == ":".join((start, size, content, kind))
+    assert ":".join(map(str, said[4:7])) == layer.descriptor.annotations[form.SPLIT_POSITION]
+    assert said[7] == form.FOOTER_MAGIC
+
+
+def test_same_entries_same_bytes(given, layer, tmp_path):
+    again = write_layer(reversed(given), tmp_path / "again", "title")
+    assert again.path.read_bytes() == layer.path.read_bytes()
+    assert again.descriptor == layer.descriptor
+
+
+def test_the_bytes_are_pinned(tmp_path):
+    """A new version of the compressor that writes other bytes changes every digest: that must not go unnoticed."""
+    content = b"".join(hashlib.sha256(b"%d" % (n % 3000)).digest()[: n % 33] for n in range(20_000))
+    layer = write_layer([Entry("data", content)], tmp_path / "layer", "t")
+    assert layer.descriptor.digest == "sha256:525de4b635b2f97766e7468cf48fbae4548943f4dddec84d172f87ca99b386ed"
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    with (tmp_path / "big").open("wb") as big:
+        big.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        write_layer([Entry("big", tmp_path / "big")], tmp_path / "layer", "t")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_files_that_are_not_the_proven_ones_are_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"text")
+    with pytest.raises(InputError, match="not the file that was proven"):
+        write_layer([Entry("x", tmp_path / "file", sha256="0" * 64)], tmp_path / "layer", "t")
+    with pytest.raises(InputError, match="twice"):
+        write_layer([Entry("x", b""), Entry("/x", b"")], tmp_path / "layer", "t")
