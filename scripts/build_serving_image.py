@@ -4,36 +4,31 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from nearedge.delivery import naming, referrers, sbom, upgrade
+from nearedge.delivery import bases, layers, naming, referrers, sbom, upgrade
 from nearedge.delivery.access import Access
-from nearedge.delivery.image import Base, Built, Choices, build, open_base
+from nearedge.delivery.image import Built, Choices, build
 from nearedge.delivery.layout import Layout
-from nearedge.delivery.model_layers import ModelFiles
+from nearedge.delivery.model_layers import Flavour, ModelLayout
+from nearedge.delivery.proven import SOURCE, proven
 from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.repository import Repository
 from nearedge.delivery.store import open_store
-from nearedge.errors import GateError, InputError
+from nearedge.errors import InputError
 from nearedge.files import write_text
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
 from nearedge.release import description, profile, record, sections
 from nearedge.release.sections import (
-    GoldenSection,
     ImageSection,
     Layer,
-    OptimizationSection,
-    VerificationDeployedSection,
 )
 
 NAME = "build-serving-image"
-SOURCE, DEPLOYED, GOLDEN = "source", "ir/deployed", "golden/golden.npz"
 SBOM = "release/sbom.json"
-HOST = "host"
-Kind = Literal["registry", "layout", "host"]
 Compression = Literal["gzip", "zstd"]
 
 
@@ -50,6 +45,10 @@ class Options:
     attach: bool = True
     more: tuple[str, ...] = ()
     """Further tags, and annotations as KEY=VALUE."""
+    flavour: Flavour = "serving"
+    layout: ModelLayout = "single"
+    modelcar_base: str = ""
+    """What a modelcar is built on; empty for nothing."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,6 +71,21 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--ca-bundle", type=optional_path, metavar="DIR", help="folder that holds ca-bundle.crt")
     options.add_argument("--dockerconfig", type=optional_path, metavar="DIR", help="folder that holds config.json")
     options.add_argument("--compression", choices=get_args(Compression), default="gzip", help="of the model's layers")
+    options.add_argument(
+        "--flavour", choices=get_args(Flavour), default="serving", help="modelcar: the model alone, for KServe to mount"
+    )
+    options.add_argument(
+        "--layout",
+        choices=get_args(ModelLayout),
+        default="single",
+        help="model.bin as one file, or in pieces: sharded for engines with partial pulls, layered for others",
+    )
+    options.add_argument(
+        "--modelcar-base",
+        default="",
+        metavar="REFERENCE",
+        help="image with a shell below a modelcar; empty for none",
+    )
     options.add_argument(
         "--attach", type=boolean, default=True, help="false: do not attach SBOM and release record to the image"
     )
@@ -96,15 +110,14 @@ def run(workspace: Path, options: Options) -> ImageSection:
     target = parse(options.serving_image, allow_layout=options.allow_layout)
     if target.digest:
         raise InputError(f"{target}: a digest is what comes out; name the target by tag")
-    tags, annotations = naming.tags_and_annotations(options.more)
-    choices = Choices(tags, annotations, "zstd" if options.compression == "zstd" else "fast")
+    choices = chosen(options)
     files = proven(workspace)
     if not target.tag:
         target = target.with_tag(files.version)
-    base, base_name, kind = find_base(workspace, options)
-    store = open_store(target, workspace, options.access, create=True, beside=base.store)
     with tempfile.TemporaryDirectory(dir=workspace, prefix=".image-") as scratch:
-        built = build(base, files, store, target.tag, Path(scratch), choices)
+        base = find_base(workspace, options, Path(scratch))
+        store = open_store(target, workspace, options.access, create=True, beside=base.base.store)
+        built = build(base.base, files, store, target.tag, Path(scratch), choices)
     section = ImageSection(
         url=str(target),
         digest=built.digest,
@@ -113,18 +126,44 @@ def run(workspace: Path, options: Options) -> ImageSection:
             Layer(digest=layer.digest, size_bytes=layer.size, title=title)
             for layer, title in zip(built.manifest.layers, built.titles, strict=True)
         ],
-        base=f"{base_name}@{base.manifest.descriptor.digest}",
-        base_kind=kind,
+        base=f"{base.name}@{base.base.manifest.descriptor.digest}",
+        base_kind=base.kind,
+        flavour=options.flavour,
+        layout=options.layout,
         uploaded_bytes=built.uploaded_bytes,
         upgrade_bytes=upgrade.pulled_bytes(built.manifest, record.read_previous(workspace)),
     )
-    bill = sbom.encode(sbom.of_release(base, base_name, files, target, built.digest))
+    bill = sbom.encode(sbom.of_release(base.base, base.name, files, target, built.digest))
     write_text(workspace / SBOM, bill.decode())
     sections.write(workspace, section)
     if options.attach:
         attach(workspace, store, built, bill)
     tell(target, built, section)
     return section
+
+
+def chosen(options: Options) -> Choices:
+    """How the image is made. Raises InputError for what does not go together."""
+    tags, annotations = naming.tags_and_annotations(options.more)
+    if options.flavour == "modelcar" and options.layout != "single":
+        raise InputError(
+            f"layout {options.layout}: a modelcar needs single, as OpenVINO Model Server reads model.bin as one file"
+        )
+    if options.flavour != "modelcar" and options.modelcar_base:
+        raise InputError("modelcar-base is given, but the flavour is serving; give base-image, or flavour modelcar")
+    compression: layers.Compression = "zstd" if options.compression == "zstd" else "fast"
+    return Choices(tags, annotations, compression, options.layout, options.flavour)
+
+
+def find_base(workspace: Path, options: Options, scratch: Path) -> bases.Found:
+    """What the image is built on; `scratch` is a folder of its own."""
+    serves = options.flavour == "serving"
+    wanted = options.base_image if serves else options.modelcar_base
+    if not wanted:
+        say("a modelcar of the model alone: for image volumes; KServe's sidecar needs a modelcar-base with sh")
+        return bases.nothing(scratch / bases.SCRATCH)
+    allowed = options.allow_layout
+    return bases.find(wanted, workspace, options.access, allow_layout=allowed, cache=options.cache, starts=serves)
 
 
 def attach(workspace: Path, store: Layout | Repository, built: Built, bill: bytes) -> None:
@@ -138,57 +177,6 @@ def attach(workspace: Path, store: Layout | Repository, built: Built, bill: byte
     sent = referrers.attach(store, built.manifest.descriptor, attachments)
     if sent:
         say(f"attached SBOM and release record, {megabytes(sent)}")
-
-
-def proven(workspace: Path) -> ModelFiles:
-    """The model's files with the sha256 they were proven with, and the identity that lies beside them.
-
-    Raises GateError where no proof of what will be deployed is there, or where it did not hold.
-    """
-    gate = sections.read_optional(workspace, VerificationDeployedSection)
-    if gate is None:
-        raise GateError(
-            f"{workspace}: no section verification-deployed: the accuracy gate has not been passed; run verify-model "
-            "with stage deployed"
-        )
-    if gate.metric is not None and gate.metric.drop > gate.metric.allowed_drop:
-        raise GateError(
-            f"{workspace}: {gate.metric.name} drops by {gate.metric.drop:g}, allowed are {gate.metric.allowed_drop:g}; "
-            "no image is built of it"
-        )
-    wanted = description.read(workspace / SOURCE / description.FILE_NAME)
-    name = profile.read(wanted.target.profile, workspace / SOURCE).name
-    identity = record.identity(workspace, name)
-    optimization = sections.read(workspace, OptimizationSection)
-    golden = sections.read_optional(workspace, GoldenSection)
-    return ModelFiles(
-        name=identity.name,
-        version=identity.version,
-        xml=workspace / DEPLOYED / "model.xml",
-        xml_sha256=optimization.xml_sha256,
-        bin=workspace / DEPLOYED / "model.bin",
-        bin_sha256=optimization.bin_sha256,
-        golden=workspace / GOLDEN if golden else None,
-        golden_sha256=golden.sha256 if golden else "",
-        identity=record.dump(identity),
-    )
-
-
-def find_base(workspace: Path, options: Options) -> tuple[Base, str, Kind]:
-    """The runtime base, its name without digest, and its kind as the section has it."""
-    if options.base_image == HOST:
-        from nearedge.delivery.host.host_base import host_base  # what packs a Python is of no use otherwise
-        from nearedge.delivery.host.host_image import TAG
-
-        layout = host_base(options.cache)
-        return open_base(layout, TAG), HOST, "host"
-    reference: Reference = parse(options.base_image, allow_layout=options.allow_layout)
-    store = open_store(reference, workspace, options.access)
-    kind: Kind = "layout" if reference.is_layout else "registry"
-    base = open_base(store, reference.which)
-    if not reference.is_layout:
-        base = replace(base, name=f"{reference.name}:{reference.tag}" if reference.tag else reference.name)
-    return base, reference.without_digest, kind
 
 
 def tell(target: Reference, built: Built, section: ImageSection) -> None:
@@ -220,6 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.compression,
             given.attach,
             tuple(given.more),
+            given.flavour,
+            given.layout,
+            given.modelcar_base,
         )
         section = run(given.workspace, options)
         pulled = "" if section.upgrade_bytes is None else str(section.upgrade_bytes)

@@ -13,7 +13,7 @@ from nearedge.delivery import digest as digests
 from nearedge.delivery import oci
 from nearedge.delivery.layers import Compression, Layer
 from nearedge.delivery.layout import Layout
-from nearedge.delivery.model_layers import ModelFiles, ModelLayout, model_layers
+from nearedge.delivery.model_layers import Flavour, ModelFiles, ModelLayout, model_layers, modelcar_layers
 from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError, UnsupportedError
 
@@ -49,6 +49,7 @@ class Choices:
     annotations: Mapping[str, str] = field(default_factory=dict)
     compression: Compression = "fast"
     layout: ModelLayout = "single"
+    flavour: Flavour = "serving"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Built:
         return self.manifest.descriptor.digest
 
 
-def open_base(store: StoreOf, which: str) -> Base:
-    """The base that `which` (a tag or digest) names in `store`.
+def open_base(store: StoreOf, which: str, *, starts: bool = True) -> Base:
+    """The base that `which` (a tag or digest) names in `store`; one that starts something, unless `starts` is False.
 
     Raises OutsideError where it is missing or damaged, UnsupportedError for another platform or foreign layers.
     """
@@ -95,7 +96,7 @@ def open_base(store: StoreOf, which: str) -> Base:
     ):
         raise InputError(f"{where}: config and manifest do not name the same layers; the image is damaged")
     settings = config.get("config")
-    if not isinstance(settings, dict) or not (settings.get("Entrypoint") or settings.get("Cmd")):
+    if not isinstance(settings, dict) or (starts and not (settings.get("Entrypoint") or settings.get("Cmd"))):
         raise InputError(f"{where}: starts nothing (no entrypoint); give a runtime base, such as nearedge/runtime")
     return Base(store, manifest, config)
 
@@ -144,9 +145,14 @@ def build(
     Raises InputError where a model file is not the one that was proven, OutsideError where the target refuses.
     """
     chosen = choices or Choices()
-    layers = model_layers(files, scratch, chosen.compression, chosen.layout)
-    described_as = {**annotations(files, base), **chosen.annotations}
-    labels = {RUNTIME_LABEL: RUNTIME_CONTRACT, MODEL_LABEL: files.name, VERSION_LABEL: files.version, **described_as}
+    serves = chosen.flavour == "serving"
+    if serves:
+        layers = model_layers(files, scratch, chosen.compression, chosen.layout)
+    else:
+        layers = modelcar_layers(files, scratch, chosen.compression)
+    described_as = {**annotations(files, base, serves=serves), **chosen.annotations}
+    runtime = {RUNTIME_LABEL: RUNTIME_CONTRACT} if serves else {}
+    labels = {**runtime, MODEL_LABEL: files.name, VERSION_LABEL: files.version, **described_as}
     config = oci.encode(new_config(base, layers, labels))
     described = oci.Descriptor(oci.CONFIG, digests.of_bytes(config), len(config))
     manifest = new_manifest(described, base.manifest.layers, layers, described_as)
@@ -159,18 +165,19 @@ def build(
     return Built(manifest, titles(base, layers), uploaded, was_there)
 
 
-def annotations(files: ModelFiles, base: Base) -> dict[str, str]:
+def annotations(files: ModelFiles, base: Base, *, serves: bool = True) -> dict[str, str]:
     """What the manifest's annotations and the config's labels say, by the names that OCI defines for it.
 
     `base.name` is without the registry: the same base from a mirror gives the same digest.
     """
+    how = "served with the Open Inference Protocol" if serves else "to be mounted beside a server"
+    built_on = {"base.digest": base.manifest.descriptor.digest, "base.name": base.name}
     said = {
         "title": files.name,
         "version": files.version,
-        "description": f"Model {files.name}, version {files.version}, served with the Open Inference Protocol",
+        "description": f"Model {files.name}, version {files.version}, {how}",
         "licenses": oci.texts(base.config["config"].get("Labels")).get(f"{ANNOTATION}licenses", ""),
-        "base.digest": base.manifest.descriptor.digest,
-        "base.name": base.name,
+        **(built_on if base.manifest.layers else {}),
     }
     return {f"{ANNOTATION}{name}": text for name, text in said.items() if text}
 

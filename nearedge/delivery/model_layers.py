@@ -10,6 +10,8 @@ from nearedge.delivery.layers import Compression, Entry, Layer, write_layer
 from nearedge.errors import InputError
 from nearedge.files import sha256_file
 
+Flavour = Literal["serving", "modelcar"]
+"""`serving`: on a runtime base, which serves the model. `modelcar`: the model alone, for KServe to mount."""
 ModelLayout = Literal["single", "sharded", "layered"]
 """`single`: model.bin as it is. `sharded`: its pieces in one zstd:chunked layer, of which engines with partial pulls
 take the changed ones. `layered`: its pieces in several layers, for engines without."""
@@ -59,19 +61,29 @@ def model_layers(
     return [*layers, identity_layer(files, scratch, compression)]
 
 
-def identity_layer(files: ModelFiles, scratch: Path, compression: Compression) -> Layer:
-    """The layer with release.json."""
-    identity = [Entry(f"{files.folder}/release.json", files.identity.encode())]
+def modelcar_layers(files: ModelFiles, scratch: Path, compression: Compression = "fast") -> list[Layer]:
+    """The layers of an image with the model alone: model, identity.
+
+    KServe mounts /models whole and OpenVINO Model Server looks there for folders that are versions: a link names ours.
+    """
+    link = [Entry(f"models/{files.version}", link=f"{files.name}/{files.version}")]
+    more = link if files.name != files.version else []
+    return [single(files, scratch, compression), identity_layer(files, scratch, compression, more)]
+
+
+def identity_layer(files: ModelFiles, scratch: Path, compression: Compression, more: Iterable[Entry] = ()) -> Layer:
+    """The layer with release.json and `more`."""
+    identity = [Entry(f"{files.folder}/release.json", files.identity.encode()), *more]
     return write_layer(identity, scratch / "identity", "release identity", compression)
 
 
-def single(files: ModelFiles, scratch: Path, compression: Compression, more: Iterable[Entry] = ()) -> Layer:
-    """One layer with model.xml and model.bin, and `more`."""
+def single(files: ModelFiles, scratch: Path, compression: Compression) -> Layer:
+    """One layer with model.xml and model.bin."""
     model = [
         Entry(f"{files.folder}/model.xml", files.xml, sha256=files.xml_sha256),
         Entry(f"{files.folder}/model.bin", files.bin, sha256=files.bin_sha256),
     ]
-    return write_layer([*model, *more], scratch / "model", MODEL_LAYER, compression)
+    return write_layer(model, scratch / "model", MODEL_LAYER, compression)
 
 
 def in_pieces(files: ModelFiles, scratch: Path, compression: Compression, layout: ModelLayout) -> list[Layer]:

@@ -17,6 +17,7 @@ from typing import Any
 import zstandard
 
 from nearedge.delivery import oci
+from nearedge.delivery.bases import SCRATCH
 from nearedge.delivery.image import Base
 from nearedge.delivery.model_layers import ModelFiles
 from nearedge.delivery.reference import Reference
@@ -130,7 +131,8 @@ def of_release(base: Base, base_name: str, files: ModelFiles, target: Reference,
         "version": files.version,
         "hashes": [{"alg": "SHA-256", "content": digest.partition(":")[2]}],
     }
-    return document([*(below["components"] if below else []), container, model(files)], subject)
+    built_on = [container] if base_name != SCRATCH else []
+    return document([*(below["components"] if below else []), *built_on, model(files)], subject)
 
 
 def model(files: ModelFiles) -> Component:

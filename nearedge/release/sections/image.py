@@ -25,8 +25,14 @@ class ImageSection(Section):
     size_bytes: int = Field(description="sum of the compressed layers, config and manifest")
     layers: list[Layer]
     base: str
-    base_kind: Literal["registry", "layout", "host"]
+    base_kind: Literal["registry", "layout", "host", "scratch"]
     uploaded_bytes: int
+    flavour: Literal["serving", "modelcar"] = Field(
+        default="serving", description="serving: on a runtime base; modelcar: the model alone, for KServe to mount"
+    )
+    layout: Literal["single", "sharded", "layered"] = Field(
+        default="single", description="model.bin as one file, or its pieces in one zstd:chunked layer or in several"
+    )
     upgrade_bytes: int | None = Field(description="what a site that runs the previous release pulls; null: none known")
 
 
