@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hack import dashboards
+from hack import dashboards, forwarding
 from nearedge.release import description, profile, record
 from nearedge.runner import tables
 from nearedge.runner.fields import Effect, Field
@@ -193,6 +193,7 @@ def generated() -> dict[Path, str]:
         **dict(readmes()),
         **dict(schemas()),
         **dict(dashboards.files()),
+        **dict(forwarding.files()),
         **described,
     }
 
