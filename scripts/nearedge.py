@@ -26,6 +26,7 @@ STEPS = {
     "test-serving-image": "repeat the golden samples against the running image",
     "render-gitops": "write the manifests of the release",
     "publish-gitops": "commit them to the GitOps repository",
+    "rollback-model": "set sites back to an earlier release",
     "mirror-image": "copy images from one registry to another over a thin link",
     "bundle-release": "pack a release into one file for a site with no network, or unpack it",
 }

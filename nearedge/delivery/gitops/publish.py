@@ -5,7 +5,6 @@ of the first. Nothing is ever forced.
 """
 
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,12 @@ from nearedge.delivery.git import Git, without_credentials
 from nearedge.delivery.gitops import fleet
 from nearedge.delivery.gitops.deployed import fetch_branch, record_path
 from nearedge.delivery.gitops.fleet import Changes, Fleet, Placed, Wanted
-from nearedge.errors import InputError, NearedgeError, OutsideError, UsageError
+from nearedge.delivery.gitops.target import Author as Author
+from nearedge.delivery.gitops.target import Target as Target
+from nearedge.delivery.gitops.target import check_branch as check_branch
+from nearedge.delivery.gitops.target import create_local as create_local
+from nearedge.delivery.gitops.target import target_of as target_of
+from nearedge.errors import InputError, OutsideError, UnsupportedError
 from nearedge.files import write_bytes
 from nearedge.release import record as records
 from nearedge.release.record import Record
@@ -32,22 +36,6 @@ NOT_WRITABLE = ("Permission denied", "Read-only file system", "No space left on 
 
 Message = Callable[[Record, Record | None, list[str], dict[str, str]], str]
 """The release, what it takes the place of, the sites it is for, and what the other sites stay at."""
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who commits."""
-
-    name: str
-    email: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """The repository and its branch."""
-
-    url: str
-    branch: str
 
 
 @dataclass(frozen=True)
@@ -92,25 +80,6 @@ def rendered(folder: Path) -> Rendered:
     return Rendered(folder, record, sites)
 
 
-def create_local(path: Path, branch: str) -> None:
-    """Make the bare repository `path` by rename, unless it is there; two at once end with one."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        with git.session(git.Access()) as client:
-            check_branch(client, branch, building)
-            client.run("init", "--quiet", "--bare", f"--initial-branch={branch}", at=building)
-        building.chmod(0o755)
-        building.rename(path)
-    except OSError:
-        if not path.exists():
-            raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
 def publish(client: Git, target: Target, release: Rendered, author: Author, message: Message) -> Published:
     """Commit the release to the target's branch and push it; see `landed` for what is raised.
 
@@ -144,16 +113,6 @@ def pauses() -> Iterator[float]:
         yield min(FIRST_WAIT_S * 2**number, LONGEST_WAIT_S) * random.uniform(0.5, 1.5)  # noqa: S311  # no secret
 
 
-def check_branch(client: Git, branch: str, at: Path) -> None:
-    """Raise UsageError where git would not take the name."""
-    try:
-        client.run("check-ref-format", f"refs/heads/{branch}", at=at)
-        if branch.startswith("-"):
-            raise UsageError(f"git-branch {branch!r}: a branch's name cannot begin with '-'")
-    except git.RefusedError as error:
-        raise UsageError(f"git-branch {branch!r}: is no name of a branch") from error
-
-
 def attempt(client: Git, target: Target, author: Author, plan: Plan, at: Path, *, begin: bool) -> Published | None:
     """One try in the empty folder `at`; None where somebody else was faster."""
     where = without_credentials(target.url)
@@ -165,7 +124,7 @@ def attempt(client: Git, target: Target, author: Author, plan: Plan, at: Path, *
         raise InputError(f"{where}: has no branch {target.branch!r}; check git-branch")
     try:
         change = plan(client, at)
-    except NearedgeError as error:
+    except (InputError, UnsupportedError) as error:
         raise type(error)(f"{where}: {error}") from error
     if not apply(client, change.files, at):
         return Published(client.run("rev-parse", "HEAD", at=at).strip(), changed=False)
@@ -214,7 +173,7 @@ def refuse_foreign(at: Path, target: Target) -> None:
     folders = sorted(name for name in entries if (at / name).is_dir() and not name.startswith("."))
     if folders and not entries & {"models", "sites"}:
         raise InputError(
-            f"{without_credentials(target.url)}, branch {target.branch}: holds {', '.join(folders[:4])} and neither "
+            f"{target.shown}: holds {', '.join(folders[:4])} and neither "
             "models nor sites, so it is no GitOps repository of ours; check git-url, or add sites/.gitkeep to it first"
         )
 
