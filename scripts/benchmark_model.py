@@ -11,7 +11,7 @@ from converters.benchmark import Asked
 from converters.quantities import milliseconds, pace
 from nearedge.program import add_results, boolean, guarded, new_parser, write_results
 from nearedge.progress import say
-from nearedge.release import sections, usage
+from nearedge.release import profile, sections, usage
 from nearedge.release.sections import BenchmarkSection
 
 NAME = "benchmark-model"
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help=f"by how much it may be slower than RELEASE (default {DEFAULT_SLOWDOWN:g})",
     )
-    options.add_argument("sites", nargs="*", metavar="SITE", help="sites to say the fit at, after --")
+    options.add_argument("sites", nargs="*", metavar="SITE[=PROFILE]", help="sites to say the fit at, after --")
     add_results(
         options,
         p50_ms="median latency of the deployed model in milliseconds",
@@ -91,8 +91,8 @@ def run(root: Path, asked: Asked, sites: Sequence[str] = ()) -> BenchmarkSection
     shutil.rmtree(root / REPORT, ignore_errors=True)
     telemetry.off()
     work = workspace.read(root)
-    running = usage.read(root)
-    section = site_fit.added(benchmark.measure(work, asked), sites, running, work)
+    running, nodes = usage.read(root), profile.by_site(sites, root / workspace.SOURCE)
+    section = site_fit.added(benchmark.measure(work, asked), nodes, running, work)
     sections.write(root, section)
     for one in section.timings:
         times = f"median {milliseconds(one.p50_ms)}, p99 {milliseconds(one.p99_ms)}"

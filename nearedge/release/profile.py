@@ -58,10 +58,6 @@ class Profile(Strict):
         """CPU that is held for a model where nothing was measured: a quarter of what it may take."""
         return max(50, round(self.model.cpu * 1000) // 4)
 
-    def holds_two(self, memory_limit_mib: int, cpu_request_m: int) -> bool:
-        """Whether two pods of that size fit the node, so that the next release can start beside the last."""
-        return 2 * memory_limit_mib <= self.left_mib and 2 * cpu_request_m <= self.left_cpu_m
-
 
 def read(name: str, beside: Path | None = None, asked_by: str = "target.profile") -> Profile:
     """The profile `name` of manifests/profiles, or the profile file of that path, relative to the folder `beside`.

@@ -53,19 +53,27 @@ def resources(record: Record, profile: Profile) -> Resources:
     )
 
 
-def rollout(share: Resources, profile: Profile, free_mib: int | None = None) -> tuple[Object, str]:
-    """The Deployment's strategy and a sentence that says what it means for whoever calls the model.
+@dataclass(frozen=True)
+class Used:
+    """What a site's other models ask for of its node: memory in MiB, CPU in thousandths of a core."""
 
-    `free_mib`: what a site's other models leave of the node, where that is known; otherwise nothing else is there.
-    """
-    left_mib = profile.left_mib if free_mib is None else min(free_mib, profile.left_mib)
-    beside = "" if free_mib is None else " beside what the site runs"
-    if profile.holds_two(share.memory_limit_mib, share.cpu_request_m) and 2 * share.memory_limit_mib <= left_mib:
+    memory_mib: int = 0
+    cpu_m: int = 0
+
+
+NOTHING = Used()
+
+
+def rollout(share: Resources, profile: Profile, used: Used = NOTHING) -> tuple[Object, str]:
+    """The Deployment's strategy and a sentence that says what it means for whoever calls the model."""
+    left_mib, left_m = profile.left_mib - used.memory_mib, profile.left_cpu_m - used.cpu_m
+    beside = "" if used == NOTHING else " beside what the site runs"
+    if 2 * share.memory_limit_mib <= left_mib and 2 * share.cpu_request_m <= left_m:
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
         return strategy, f"the next pod starts beside the old one: two fit profile {profile.name}{beside}"
     needed = f"{2 * share.memory_limit_mib} MiB and {2 * share.cpu_request_m}m needed"
     note = f"no answers while the next pod starts: two do not fit profile {profile.name}{beside}"
-    return {"type": "Recreate"}, f"{note} ({needed}, {left_mib} MiB and {profile.left_cpu_m}m there)"
+    return {"type": "Recreate"}, f"{note} ({needed}, {max(0, left_mib)} MiB and {max(0, left_m)}m there)"
 
 
 def labels(record: Record) -> dict[str, str]:

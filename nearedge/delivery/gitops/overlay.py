@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from nearedge.delivery.gitops import exposure, manifests
 from nearedge.delivery.gitops.choices import Choices, Flavour
-from nearedge.delivery.gitops.manifests import Object, Resources
+from nearedge.delivery.gitops.manifests import NOTHING, Object, Resources, Used
 from nearedge.errors import InputError
 from nearedge.release.profile import Profile
 from nearedge.release.record import Record
@@ -62,7 +62,7 @@ def placement(record: Record, site: str, profile: Profile, own: Profile | None, 
     share = common = manifests.resources(record, profile)
     if own is not None:
         share = fitted(record, site, common, own)
-    strategy, note = manifests.rollout(share, own or profile, free_mib(record, site, own or profile))
+    strategy, note = manifests.rollout(share, own or profile, used_by_others(record, site))
     workload = WORKLOADS[choices.flavour]
     found = exposure.host_patches(choices.expose, choices.host_at(site))
     replaced = []
@@ -95,11 +95,8 @@ def fitted(record: Record, site: str, share: Resources, own: Profile) -> Resourc
     return replace(share, cpu_limit_m=limit_m, cpu_request_m=min(share.cpu_request_m, limit_m))
 
 
-def free_mib(record: Record, site: str, profile: Profile) -> int | None:
-    """Memory in MiB that the site's other models leave of the node, where benchmark-model saw them; else None.
-
-    It saw the node that the release was measured for, so on a node of another profile only the others' sum holds.
-    """
+def used_by_others(record: Record, site: str) -> Used:
+    """What the site's other models ask for, where benchmark-model saw them in git; else nothing."""
     benchmark = record.evidence.benchmark
     seen = next((one for one in benchmark.sites if one.site == site), None) if benchmark else None
-    return None if seen is None else profile.left_mib - seen.used_mib
+    return Used(seen.used_mib, seen.used_cpu_m or 0) if seen else NOTHING

@@ -76,6 +76,7 @@ class SiteFit(Strict):
     site: str
     others: list[str] = Field(description="names of the other models")
     used_mib: int = Field(description="sum of the others' memory requests")
+    used_cpu_m: int | None = Field(default=None, description="sum of their CPU requests; null: not recorded")
     free_mib: int = Field(description="what the profile's node has left for this model")
     fits: bool
     because: str
