@@ -286,3 +286,71 @@ def test_nothing_is_attached_where_that_is_not_wanted(workspace):
     assert program.main([f"--workspace={workspace}", *options("--attach=false")]) == 0
     layout = Layout.open(workspace / "image")
     assert referrers.listed(layout, layout.resolve("1").descriptor) == []
+
+
+@pytest.mark.parametrize("layout", ["sharded", "layered"])
+def test_the_weights_lie_in_pieces_where_that_is_wanted(workspace, layout):
+    assert program.main([f"--workspace={workspace}", *options(f"--layout={layout}")]) == 0
+    section = sections.read(workspace, sections.ImageSection)
+    assert (section.flavour, section.layout) == ("serving", layout)
+    titles = ["model"] if layout == "sharded" else ["model", "weights 1"]
+    assert [layer.title for layer in section.layers] == ["runtime", *titles, "release identity"]
+    manifest = Layout.open(workspace / "image").resolve("1")
+    annotated = [layer for layer in manifest.layers if any("zstd-chunked" in name for name in layer.annotations)]
+    assert len(annotated) == (layout == "sharded")
+    again = program.run(workspace, program.Options("oci:image:2", "oci:base:1", allow_layout=True, layout=layout))
+    assert again.digest == section.digest
+
+
+def test_a_modelcar_is_the_model_alone(workspace, capsys):
+    given = options("--flavour=modelcar", base="registry.invalid/never:asked")
+    assert program.main([f"--workspace={workspace}", *given]) == 0
+    section = sections.read(workspace, sections.ImageSection)
+    assert (section.flavour, section.layout, section.base_kind) == ("modelcar", "single", "scratch")
+    assert [layer.title for layer in section.layers] == ["model", "release identity"]
+    layout = Layout.open(workspace / "image")
+    manifest = layout.resolve("1")
+    found = members(layout, manifest)
+    files = {f"models/tiny/3/{name}" for name in ("model.xml", "model.bin", "release.json")}
+    assert set(found) == {*files, "models", "models/tiny", "models/tiny/3", "models/3"}
+    assert (found["models/3"].issym(), found["models/3"].linkname) == (True, "tiny/3")
+    config = json.loads(layout.read(manifest.config, 1 << 20))
+    assert (config["os"], config["architecture"], len(config["rootfs"]["diff_ids"])) == ("linux", "amd64", 2)
+    assert not {"Entrypoint", "Cmd", "User"} & config["config"].keys()
+    labels = config["config"]["Labels"]
+    assert labels["io.nearedge.model"] == "tiny"
+    assert "io.nearedge.runtime" not in labels
+    assert "KServe's sidecar needs a modelcar-base with sh" in capsys.readouterr().err
+    bill = json.loads((workspace / program.SBOM).read_text())
+    assert [one["type"] for one in bill["components"]] == ["machine-learning-model"]
+    again = program.run(workspace, program.Options("oci:two:2", "x", allow_layout=True, flavour="modelcar"))
+    assert again.digest == section.digest
+
+
+def test_a_modelcar_on_a_base_that_starts_nothing(workspace, small_base):
+    small_base(Layout.create(workspace / "shell"), "1", config={"Entrypoint": None})
+    given = options("--flavour=modelcar", "--modelcar-base=oci:shell:1")
+    assert program.main([f"--workspace={workspace}", *given]) == 0
+    section = sections.read(workspace, sections.ImageSection)
+    assert (section.base_kind, section.base.partition("@")[0]) == ("layout", "oci:shell:1")
+    assert [layer.title for layer in section.layers] == ["runtime", "model", "release identity"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--flavour=modelcar", "--layout=sharded"], "layout sharded: a modelcar needs single"),
+        (["--flavour=modelcar", "--layout=layered"], "layout layered: a modelcar needs single"),
+        (["--modelcar-base=x/y:1"], "modelcar-base is given, but the flavour is serving"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(workspace, capsys, given, words):
+    assert program.main([f"--workspace={workspace}", *options(*given)]) == 1
+    assert words in capsys.readouterr().err
+    assert not (workspace / "image").exists()
+
+
+@pytest.mark.parametrize("given", ["--flavour=kserve", "--layout=chunks"])
+def test_other_flavours_and_layouts_are_wrong_usage(workspace, given):
+    with pytest.raises(SystemExit):
+        program.main([f"--workspace={workspace}", *options(given)])

@@ -29,11 +29,11 @@ RECORD = record.read(Path(__file__).parents[1] / "data/release.json")
 def deployed(tmp_path, small_base):
     """A function that deploys a small model to a target as `build-serving-image` would; the workspace and the layer."""
 
-    def deploy(target="oci:image:1", compression="fast", **changes):
+    def deploy(target="oci:image:1", compression="fast", layout="single", flavour="serving", xml="<net/>", **changes):
         workspace, given = tmp_path / "release", tmp_path / "given"
         for folder in (workspace, given, tmp_path / "scratch"):
             folder.mkdir(exist_ok=True)
-        (given / "model.xml").write_text("<net/>")
+        (given / "model.xml").write_text(xml)
         (given / "model.bin").write_bytes(bytes(range(256)) * 2000)
         base = Layout.create(tmp_path / "base")
         small_base(base, "1")
@@ -46,7 +46,7 @@ def deployed(tmp_path, small_base):
         )  # fmt: skip
         reference = parse(target, allow_layout=True)
         store = open_store(reference, workspace, Access(), create=True)
-        chosen = Choices(compression=compression)
+        chosen = Choices(compression=compression, layout=layout, flavour=flavour)
         built = build(open_base(base, "1"), files, store, reference.tag, tmp_path / "scratch", chosen)
         image = ImageSection(
             url=target, digest=built.digest, size_bytes=built.manifest.size, base="base", base_kind="layout",
@@ -86,6 +86,34 @@ def test_the_model_comes_out_of_a_layout(deployed, tmp_path, compression):
     said = record.Identity.model_validate_json((folder / "release.json").read_text())
     assert said == record.read_previous(workspace).identity
     assert sorted(path.name for path in folder.parent.iterdir()) == ["model", "release.json"]
+
+
+@pytest.mark.parametrize("compression", ["fast", "zstd"])
+@pytest.mark.parametrize(
+    ("layout", "flavour"), [("sharded", "serving"), ("layered", "serving"), ("single", "modelcar")]
+)
+def test_the_model_comes_out_of_every_layout(deployed, tmp_path, monkeypatch, compression, layout, flavour):
+    monkeypatch.setattr("nearedge.delivery.model_layers.LEAST_GROUP_BYTES", 1 << 17)  # several layers of weights
+    tensors = [(0, 300_000), (300_000, 1000), (301_000, 150_000)]
+    xml = "".join(f'<layer type="Const"><data offset="{at}" size="{size}"/></layer>' for at, size in tensors)
+    workspace, _ = deployed(compression=compression, layout=layout, flavour=flavour, xml=f"<net>{xml}</net>")
+    titles = [layer.title for layer in record.read_previous(workspace).evidence.image.layers]
+    assert ("weights 2" in titles) == (layout == "layered")
+    assert bring(workspace)
+    folder = workspace / record.PREVIOUS_MODEL
+    assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "model.xml", "release.json"]
+    for name in ("model.xml", "model.bin"):
+        assert (folder / name).read_bytes() == (tmp_path / "given" / name).read_bytes()
+
+
+def test_a_lost_layer_of_weights_is_one_line(deployed, capsys):
+    workspace, _ = deployed(layout="layered")
+    layers = record.read_previous(workspace).evidence.image.layers
+    weights = next(layer for layer in layers if layer.title == "weights 1")
+    Layout.open(workspace / "image").path(weights.digest).unlink()
+    assert not bring(workspace)
+    assert "the deployed model cannot be had" in capsys.readouterr().err
+    assert nothing_there(workspace)
 
 
 def test_the_model_comes_from_a_registry_and_nothing_else_does(deployed, plain_registry, monkeypatch):
@@ -224,4 +252,4 @@ def test_an_own_title_does_not_make_a_bases_layer_the_models():
         uploaded_bytes=0,
         upgrade_bytes=None,
     )
-    assert previous_model.model_layer(image, manifest, "x") == ours
+    assert previous_model.model_layers(image, manifest, "x") == [ours]
