@@ -10,18 +10,23 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import ProxyManager
+from urllib3 import BaseHTTPResponse, ProxyManager
+from urllib3.connectionpool import ConnectionPool
 from urllib3.util import Retry
 
 from nearedge.errors import InputError
 
 CONNECT_S, READ_S = 10.0, 60.0
 """Seconds to connect, and between two pieces of an answer."""
+REPEATED = ("GET", "HEAD")
+NO_TRUST = ssl.SSLCertVerificationError
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 CA_FILE = "ca-bundle.crt"
 NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
@@ -33,7 +38,25 @@ LONGEST_ASKED_S, LONGEST_RETRY_S = 3600.0, 30.0
 
 
 class Retries(Retry):
-    """Retries that wait as long as the registry asks, within reason; a header that says nothing is not heard."""
+    """Retries that wait as long as the registry asks, within reason; a header that says nothing is not heard.
+
+    What has a body is never sent twice from here, since the body is used up, and a certificate that is not trusted
+    once is not asked for again. urllib3 would do both: it counts what breaks behind a proxy as no reading error.
+    """
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        """One attempt less. Raises `error` where another one makes no sense."""
+        if error is not None and (method not in REPEATED or any(isinstance(c, NO_TRUST) for c in causes(error))):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
     def parse_retry_after(self, retry_after: str) -> float:
         """Seconds to wait. urllib3's own raises for a header that is neither a number nor a date."""
@@ -89,7 +112,7 @@ def new_session(host: str, ca_bundle: Path | None, retries: int | None = None, *
     times = retries if retries is not None else 2 if is_loopback(host) else 5
     retry = Retries(
         total=times, redirect=5, backoff_factor=0.4, backoff_jitter=0.2, status_forcelist=PASSING,
-        allowed_methods=("GET", "HEAD"), raise_on_status=False, respect_retry_after_header=True,
+        allowed_methods=REPEATED, raise_on_status=False, respect_retry_after_header=True,
     )  # fmt: skip
     session = requests.Session()
     adapter = Adapter(trusted(ca_bundle) if tls else None, retry)

@@ -8,14 +8,11 @@ import functools
 import io
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,22 +28,11 @@ from nearedge.delivery.sources.artifact import push_artifact
 from nearedge.delivery.sources.download import Client
 from nearedge.delivery.sources.places import Access, locate
 from nearedge.errors import OutsideError
+from tests.forward_proxy import PASSWORD, USER, Proxy, tinyproxy
 
-USER, PASSWORD = "edge", "gate-crane-3"
 TEXT = b"schema: 1\n"
 AUTHORITY = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:0.0.0.0"
 KINDS = ("http", "https", "oci", "s3", "git+http", "git+https")
-
-
-@dataclass
-class Proxy:
-    """A running tinyproxy."""
-
-    port: int
-    log: Path
-
-    def url(self, user: str = "") -> str:
-        return f"http://{user}127.0.0.1:{self.port}"
 
 
 @pytest.fixture(scope="module", params=["open", "with a password"])
@@ -54,24 +40,9 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """tinyproxy, and whether it wants a password."""
     if shutil.which("tinyproxy") is None:
         pytest.skip("tinyproxy is not installed (apt-get install tinyproxy)")
-    private, folder = request.param != "open", tmp_path_factory.mktemp("proxy")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    lines = [f"Port {port}", "Listen 127.0.0.1", f'LogFile "{folder}/log"', "LogLevel Connect", "Timeout 20"]
-    lines += [f"BasicAuth {USER} {PASSWORD}"] if private else []
-    (folder / "configuration").write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen(["tinyproxy", "-d", "-c", str(folder / "configuration")], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None, "tinyproxy ended"
-        time.sleep(0.02)
-    yield Proxy(port, folder / "log"), private
-    process.terminate()
-    process.wait(10)
+    private = request.param != "open"
+    with tinyproxy(tmp_path_factory.mktemp("proxy"), private=private) as found:
+        yield found, private
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -217,9 +188,9 @@ def test_it_arrives_through_the_proxy(
 ) -> None:
     server, private = proxy
     through(monkeypatch, server.url(f"{USER}:{PASSWORD}@" if private else ""))
-    before = server.log.read_text().count("Established connection to host")
+    before = server.connections()
     assert fetch(places[kind], places["s3-endpoint"], tmp_path / "scratch", certificate) == TEXT
-    assert server.log.read_text().count("Established connection to host") > before
+    assert server.connections() > before
 
 
 @pytest.mark.parametrize("user", ["", f"{USER}:wr0ng@"])
