@@ -41,9 +41,9 @@ def values(label: str) -> str:
     return f"label_values({recording.READY}, {label})"
 
 
-def target(query: panels.Query, kind: str) -> prometheus.Dataquery:
+def target(query: panels.Query, kind: str, ref_id: str) -> prometheus.Dataquery:
     """A panel's query; a table shows the present alone."""
-    built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend)
+    built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(ref_id)
     if kind == "graph":
         return built.range()
     return built.instant().format(
@@ -65,8 +65,8 @@ def grafana() -> dict[str, Any]:
         for panel in found:
             built = BUILDERS[panel.kind]().title(panel.title).unit(panel.unit).datasource(SOURCE)
             built = built.span(WIDTHS[panel.kind]).height(HEIGHTS[panel.kind])
-            for query in panel.queries:
-                built = built.with_target(target(query, panel.kind))
+            for ref_id, query in zip("ABC", panel.queries, strict=False):
+                built = built.with_target(target(query, panel.kind, ref_id))
             board = board.with_panel(built)
     found = json.loads(json.dumps(board.build(), cls=JSONEncoder))
     for number, panel in enumerate(found["panels"], 1):

@@ -66,15 +66,15 @@ def rules(promise: Promise) -> list[Alert]:
 def service(model: str) -> list[Alert]:
     """The model is gone, not ready, or not the one that was proven."""
     ready = at(catalogue.READY, model=model)
-    failed = at(catalogue.SELF_TEST, model=model)
+    known, failed = own(recording.READY, model), at(catalogue.SELF_TEST, model=model)
     return [
         Alert(
             "NearedgeModelMissing",
             "critical",
-            f"absent({ready})",
+            f"({known} == 0 unless on ({', '.join(BY)}) {ready}) or absent({known})",
             "5m",
-            f"{model} is not there",
-            "No model server tells of this model: no pod runs, it cannot be scraped, or it still loads.",
+            f"{model} is not there{{{{ with $labels.site }}}} at site {{{{ . }}}}{{{{ end }}}}",
+            "No model server tells of this model: no pod runs, it still loads, or it cannot be scraped.",
             "Look at the pod's events and log: is it pending (memory, CPU), is its image pulled, does a probe fail?",
         ),
         Alert(

@@ -18,6 +18,8 @@ QUANTILES = ("0.5", "0.9", "0.99")
 LEAST_PER_S = 1 / 60
 """Requests a second that a success ratio is of at least: one failure of three requests a day burns no budget in an
 hour. The SRE workbook (chapter 5, low-traffic services) makes up such requests; we only count as if."""
+REMEMBERED = "3d"
+"""So long a model that is gone is known to have been at a site, which also a removed one is."""
 
 READY = "model:nearedge_ready:max"
 REQUESTS = "model:nearedge_requests:rate5m"
@@ -63,11 +65,11 @@ def rule(name: str, expression: str, **labels: str) -> Rule:
 
 
 def traffic(model: str) -> list[Rule]:
-    """Readiness, requests and failures. A model that was there within the last day and is gone counts as not ready."""
-    ready, requests = own(READY, model), own(REQUESTS, model)
+    """Readiness, requests and failures. A model that was there within `REMEMBERED` and is gone counts as not ready."""
+    now, ready, requests = at(catalogue.READY, model=model), own(READY, model), own(REQUESTS, model)
     failing = at(catalogue.REQUESTS, model=model, code_re=catalogue.OUR_FAULT)
     return [
-        rule(READY, f"max {EACH} ({at(catalogue.READY, model=model)}) or 0 * last_over_time({ready}[1d])"),
+        rule(READY, f"max {EACH} ({now}) or 0 * max {EACH} (last_over_time({now}[{REMEMBERED}]))"),
         rule(REQUESTS, f"sum {EACH} (rate({at(catalogue.REQUESTS, model=model)}[5m])) or 0 * {ready}"),
         rule(FAILURES, f"sum {EACH} (rate({failing}[5m])) or 0 * {requests}"),
     ]
@@ -103,8 +105,9 @@ def latency(model: str) -> list[Rule]:
 
 def of_process(expression: str, model: str) -> str:
     """A metric of the process, with the model that it serves."""
-    served = f"max by (job, instance, model) ({at(catalogue.READY, model=model)} ^ 0)"
-    return f"max {EACH} ({expression} * on (job, instance) group_left (model) {served})"
+    target = "namespace, site, job, instance"
+    served = f"max by ({target}, model) ({at(catalogue.READY, model=model)} ^ 0)"
+    return f"max {EACH} ({expression} * on ({target}) group_left (model) {served})"
 
 
 def usage(promise: Promise) -> list[Rule]:

@@ -55,11 +55,12 @@ class Site:
     slower: float = 1.0
     memory_share: float = 0.7
     there: bool = True
+    site: str = "edge-1"
 
     def series(self) -> list[dict[str, str]]:
         """As promtool takes it."""
         model, release = self.release.model, self.release
-        target = 'namespace="models",site="edge-1",job="digits",instance="10.0.0.1:8080"'
+        target = f'namespace="models",site="{self.site}",job="digits",instance="10.0.0.1:8080"'
         own = f'{target},model="{model}",version="1"'
         found = {
             f"{catalogue.READY.name}{{{own}}}": self.ready,
@@ -169,6 +170,20 @@ def test_each_alert_fires_when_it_should_and_then_only(release: Promise, judge: 
     )
     fired = {name.partition(" ")[0] for _, expected in scenarios(release).values() for name in expected}
     assert fired == {one.name for one in alerts.rules(release)}
+
+
+def test_sites_are_told_apart_where_one_prometheus_has_them_all(judge: Callable[..., str]) -> None:
+    release = RELEASES["digits"]
+    well, gone = Site(release), Site(release, site="edge-2", ready="1x9 stale", self_test="1x9 stale")
+    firing = 'group by (alertname, site) (ALERTS{alertstate="firing",alertname!="NearedgeErrorBudgetBurn"})'
+    expected = {"labels": '{alertname="NearedgeModelMissing",site="edge-2"}', "value": 1}
+    used = [{"labels": f'{{site="{site}"}}', "value": 0.1} for site in ("edge-1",)]
+    tests = [
+        {"expr": firing, "eval_time": f"{MINUTES}m", "exp_samples": [expected]},
+        {"expr": f"round(max by (site) ({recording.CPU}), 0.1)", "eval_time": f"{MINUTES}m", "exp_samples": used},
+    ]
+    both = [*well.series(), *gone.series()]
+    judge(release, [{"interval": "1m", "input_series": both, "promql_expr_test": tests}])
 
 
 def test_what_is_recorded_of_a_site(judge: Callable[..., str]) -> None:
