@@ -14,6 +14,7 @@ ON_ONE_MACHINE = {
     "runs": "list the runs kept on this machine",
     "logs": "show the logs of a run",
     "serve": "serve the model of a serving image or a release folder on this machine",
+    "retire": "take a model, or all of a site, out of the GitOps repository",
 }
 STEPS = {
     "fetch-model": "fetch a model, its data and its description",
