@@ -118,6 +118,7 @@ def run(workspace: Path, options: Options) -> ImageSection:
         base = find_base(workspace, options, Path(scratch))
         store = open_store(target, workspace, options.access, create=True, beside=base.base.store)
         built = build(base.base, files, store, target.tag, Path(scratch), choices)
+    pulled = upgrade.pulled_from(store, built.manifest, record.read_previous(workspace))
     section = ImageSection(
         url=str(target),
         digest=built.digest,
@@ -131,7 +132,8 @@ def run(workspace: Path, options: Options) -> ImageSection:
         flavour=options.flavour,
         layout=options.layout,
         uploaded_bytes=built.uploaded_bytes,
-        upgrade_bytes=upgrade.pulled_bytes(built.manifest, record.read_previous(workspace)),
+        upgrade_bytes=pulled.whole if pulled else None,
+        upgrade_partial_bytes=pulled.partial if pulled else None,
     )
     bill = sbom.encode(sbom.of_release(base.base, base.name, files, target, built.digest))
     write_text(workspace / SBOM, bill.decode())
@@ -184,6 +186,8 @@ def tell(target: Reference, built: Built, section: ImageSection) -> None:
     verb = "nothing new: the target already has" if built.was_there else "built"
     say(f"{verb} {target}@{built.digest}")
     pulled = "" if section.upgrade_bytes is None else f"; an upgrade pulls {megabytes(section.upgrade_bytes)}"
+    if section.upgrade_partial_bytes is not None and section.upgrade_partial_bytes != section.upgrade_bytes:
+        pulled += f", or {megabytes(section.upgrade_partial_bytes)} where partial pulls are enabled"
     layers = len(built.manifest.layers)
     say(f"{megabytes(section.size_bytes)} in {layers} layers, {megabytes(built.uploaded_bytes)} written{pulled}")
 

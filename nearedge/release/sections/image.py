@@ -34,6 +34,9 @@ class ImageSection(Section):
         default="single", description="model.bin as one file, or its pieces in one zstd:chunked layer or in several"
     )
     upgrade_bytes: int | None = Field(description="what a site that runs the previous release pulls; null: none known")
+    upgrade_partial_bytes: int | None = Field(
+        default=None, description="the same where the site's engine pulls changed chunks only; null: none known"
+    )
 
 
 class TestSection(Section):

@@ -1,7 +1,11 @@
+import hashlib
+
 import pytest
 
-from nearedge.delivery import oci
-from nearedge.delivery.upgrade import pulled_bytes
+from nearedge.delivery import chunked, digest, oci
+from nearedge.delivery.layers import Entry
+from nearedge.delivery.layout import Layout
+from nearedge.delivery.upgrade import pulled_bytes, pulled_from
 from nearedge.release.record import Evidence, Record
 from nearedge.release.sections import ImageSection, Layer
 
@@ -43,3 +47,45 @@ DOCUMENTS = 100 + NEW.descriptor.size
 )
 def test_a_site_pulls_what_it_lacks_once(previous, expected):
     assert pulled_bytes(NEW, previous) == expected
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout.create(tmp_path / "layout")
+
+
+def chunked_image(layout, tmp_path, *contents):
+    """An image in the layout with a file for each of `contents` in a zstd:chunked layer; its manifest."""
+    entries = [Entry(f"t{number}", content) for number, content in enumerate(contents)]
+    layer = chunked.write_layer(entries, tmp_path / "layer", "model")
+    layout.add_copy(layer.descriptor, layer.path)
+    config = oci.Descriptor(oci.CONFIG, digest.of_bytes(layer.diff_id.encode()), 100)
+    body = {"config": config.to_json(), "layers": [layer.descriptor.to_json()]}
+    found = oci.manifest(oci.encode({"schemaVersion": 2, "mediaType": oci.MANIFEST} | body), "x")
+    layout.publish(found, "x")
+    return found
+
+
+def recorded(manifest):
+    layers = [Layer(digest=layer.digest, size_bytes=layer.size, title="t") for layer in manifest.layers]
+    return release(ImageSection.model_construct(digest=manifest.descriptor.digest, layers=layers))
+
+
+def test_chunks_that_did_not_change_are_not_pulled(layout, tmp_path):
+    same, other = bytes(range(256)) * 100, hashlib.shake_128(b"new").digest(50_000)
+    old = chunked_image(layout, tmp_path, hashlib.shake_128(b"old").digest(200_000), same)
+    new = chunked_image(layout, tmp_path, hashlib.shake_128(b"old").digest(200_000), same, other)
+    found = pulled_from(layout, new, recorded(old))
+    assert found.whole == new.size
+    assert 50_000 < found.partial < 60_000
+    assert pulled_from(layout, new, recorded(new)) == chunked.Pulled(0, 0)
+
+
+def test_without_the_previous_image_whole_blobs_are_counted(layout, tmp_path):
+    old = chunked_image(layout, tmp_path, b"old")
+    new = chunked_image(layout, tmp_path, b"new")
+    layout.path(old.layers[0].digest).unlink()
+    assert pulled_from(layout, new, recorded(old)) == chunked.Pulled(new.size, new.size)
+    layout.path(old.descriptor.digest).unlink()
+    assert pulled_from(layout, new, recorded(old)) == chunked.Pulled(new.size, new.size)
+    assert pulled_from(layout, new, None) is None
