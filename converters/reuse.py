@@ -1,8 +1,8 @@
 """Keeping the choice of the previous release, so that the same model for the same site gives the same digest."""
 
 from converters.workspace import Work
-from nearedge.release.record import Record, SourceIdentity
-from nearedge.release.sections import Precision, RuntimeConfiguration
+from nearedge.release.record import Record
+from nearedge.release.sections import Precision, RuntimeConfiguration, SourceIdentity
 
 
 def kept(
@@ -20,14 +20,7 @@ def kept(
     if previous is None:
         return None, "no previous release is known: candidates are measured"
     before = previous.identity
-    now = SourceIdentity(
-        format=work.source.format,
-        framework=work.source.framework,
-        sha256=work.source.sha256,
-        description_sha256=work.source.description_sha256,
-        data_sha256=work.source.data_sha256,
-        code_sha256=work.source.code_sha256,
-    )
+    now = work.source.identity
     changed = [name for name in SourceIdentity.model_fields if getattr(before.source, name) != getattr(now, name)]
     if changed:
         return None, f"the source differs from the previous release's ({', '.join(changed)}): candidates are measured"

@@ -141,6 +141,7 @@ def run(
         data_sha256=collected.data_sha256,
         code_sha256=collected.code_sha256,
         origin=place.origin,
+        rebuilt=place.rebuilt,
     )
     sections.write(workspace, section)
     return section

@@ -22,6 +22,7 @@ from nearedge.release.sections import (
     OptimizationSection,
     Precision,
     RuntimeConfiguration,
+    SourceIdentity,
     SourceSection,
     TensorSpec,
     TestSection,
@@ -36,17 +37,6 @@ PREVIOUS = "previous/release.json"
 """Where fetch-model puts the record that git says is deployed, relative to the workspace."""
 PREVIOUS_MODEL = "previous/model"
 """Where fetch-model puts that release's own model.xml, model.bin and release.json, where it was asked to."""
-
-
-class SourceIdentity(Strict):
-    """The trained model, its description and data."""
-
-    format: str
-    framework: str
-    sha256: str
-    description_sha256: str
-    data_sha256: str
-    code_sha256: str = ""
 
 
 class IrIdentity(Strict):
@@ -109,14 +99,7 @@ def identity(workspace: Path, profile: str) -> Identity:
         name=source.name,
         version=source.version,
         profile=profile,
-        source=SourceIdentity(
-            format=source.format,
-            framework=source.framework,
-            sha256=source.sha256,
-            description_sha256=source.description_sha256,
-            data_sha256=source.data_sha256,
-            code_sha256=source.code_sha256,
-        ),
+        source=source.identity,
         ir=IrIdentity(
             openvino=conversion.openvino,
             inputs=optimization.inputs,
@@ -128,8 +111,19 @@ def identity(workspace: Path, profile: str) -> Identity:
         runtime=runtime(workspace, optimization),
         thresholds=verification.thresholds,
         golden=sections.read_optional(workspace, GoldenSection),
-        drift=verification.drift,
+        drift=drift(source, optimization, verification),
     )
+
+
+def drift(
+    source: SourceSection, optimization: OptimizationSection, verification: VerificationDeployedSection
+) -> list[DriftReference]:
+    """What was seen of requests and answers; of a release built again unchanged, what was seen when it was made."""
+    again = source.rebuilt
+    now = (optimization.precision, optimization.xml_sha256, optimization.bin_sha256)
+    if again is not None and (again.precision, again.xml_sha256, again.bin_sha256) == now:
+        return again.drift
+    return verification.drift
 
 
 def runtime(workspace: Path, optimization: OptimizationSection) -> RuntimeConfiguration:

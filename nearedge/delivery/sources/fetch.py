@@ -15,6 +15,7 @@ from nearedge.errors import InputError
 from nearedge.files import inside, sha256_file, sha256_tree, size_of
 from nearedge.release import description as descriptions
 from nearedge.release.description import Description
+from nearedge.release.sections import Rebuilt
 
 LFS = b"version https://git-lfs.github.com/spec/v1"
 LFS_MAX = 1024
@@ -40,12 +41,14 @@ class Place:
 
     `description` is the file, `root` the folder that nothing may lead out of, `origin` where they come from, free of
     credentials. `bring` gets a path relative to model.yaml and sees to it that the file is there, if it exists at all.
+    `rebuilt` is set where it is a release of ours.
     """
 
     root: Path
     description: Path
     origin: str
     bring: Callable[[str], None] = nothing_to_bring
+    rebuilt: Rebuilt | None = None
 
 
 @dataclass(frozen=True)

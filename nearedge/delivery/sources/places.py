@@ -145,9 +145,9 @@ def from_registry(reference: str, scratch: Path, reach: Access) -> Place:
     store = open_store(parsed, Path(), reach.registry)
     manifest = store.resolve(parsed.which)
     if release_image.is_image(manifest):
-        release_image.bring(store, manifest, root, reach.max_bytes)
+        rebuilt = release_image.bring(store, manifest, root, reach.max_bytes)
         origin = f"oci://{parsed.registry}/{parsed.name}@{manifest.descriptor.digest}"
-        return described(root, "", origin, scratch, reach)
+        return Place(root, find_description(root, "", origin), origin, rebuilt=rebuilt)
     digest = pull_artifact(parsed, root, reach.registry, max_bytes=reach.max_bytes)
     origin = f"oci://{parsed.registry}/{parsed.name}@{digest}"
     files = [path for path in root.rglob("*") if path.is_file()]

@@ -22,7 +22,7 @@ from nearedge.files import sha256_file, write_text
 from nearedge.release import record
 from nearedge.release.description import FILE_NAME, Description, first_fault
 from nearedge.release.record import Identity
-from nearedge.release.sections import RECORD_VERSION
+from nearedge.release.sections import RECORD_VERSION, Rebuilt
 
 MOST_MEMBERS = 20_000
 """Of a layer with the weights in pieces."""
@@ -37,8 +37,9 @@ def is_image(manifest: oci.Manifest) -> bool:
     return manifest.config.media_type in (oci.CONFIG, oci.DOCKER_CONFIG)
 
 
-def bring(store: Store, manifest: oci.Manifest, into: Path, max_bytes: int) -> None:
-    """Fill the new folder `into` with model.yaml, model.xml, model.bin, and data.npz where golden samples are shipped.
+def bring(store: Store, manifest: oci.Manifest, into: Path, max_bytes: int) -> Rebuilt:
+    """Fill the new folder `into` with model.yaml, model.xml, model.bin, and data.npz where golden samples are shipped;
+    what the release was made of.
 
     Raises InputError where the image is no release of ours, its files are not those its identity says, or it holds more
     than `max_bytes`, UnsupportedError for a newer release record, OutsideError where the store fails.
@@ -59,6 +60,13 @@ def bring(store: Store, manifest: oci.Manifest, into: Path, max_bytes: int) -> N
         if identity.golden is not None:
             count = samples(found / GOLDEN, identity, into / DATA, where)
     write_text(into / FILE_NAME, yaml.safe_dump(described(identity, count), sort_keys=False))
+    return Rebuilt(
+        source=identity.source,
+        xml_sha256=identity.ir.xml_sha256,
+        bin_sha256=identity.ir.bin_sha256,
+        precision=identity.precision,
+        drift=identity.drift,
+    )
 
 
 def model_folder(config: dict[str, Any], where: str) -> str:
@@ -133,6 +141,9 @@ def described(identity: Identity, golden: int) -> dict[str, Any]:
         "precision": identity.precision if identity.precision in KEPT_PRECISIONS else "f32",
         "target": {"profile": identity.profile},
     }
+    if identity.precision in KEPT_PRECISIONS:
+        limits = identity.thresholds.model_dump(exclude_none=True)
+        document["parity"] = {identity.precision: limits}
     if golden and identity.golden is not None:
         document["data"] = {"path": DATA, "evaluation": [0, golden]}
         document["golden"] = {"rows": [0, golden], "count": golden, "max_bytes": max(identity.golden.size_bytes, 1)}

@@ -29,7 +29,14 @@ from nearedge.release.sections.benchmark import (
 )
 from nearedge.release.sections.image import ImageSection, Layer, TestSection
 from nearedge.release.sections.optimization import DOES_NOT_HOLD, Candidate, OptimizationSection, RuntimeConfiguration
-from nearedge.release.sections.source import ConversionSection, Format, Framework, SourceSection
+from nearedge.release.sections.source import (
+    ConversionSection,
+    Format,
+    Framework,
+    Rebuilt,
+    SourceIdentity,
+    SourceSection,
+)
 from nearedge.release.sections.verification import (
     DriftReference,
     DriftSummary,
@@ -65,10 +72,12 @@ __all__ = [
     "OutputParity",
     "Precision",
     "Ratio",
+    "Rebuilt",
     "Regression",
     "RuntimeConfiguration",
     "Section",
     "SiteFit",
+    "SourceIdentity",
     "SourceSection",
     "TensorSpec",
     "TestSection",
