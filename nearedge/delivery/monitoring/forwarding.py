@@ -1,8 +1,8 @@
 """What sites send to the core: which series, by what, and how much of it is kept while the core is away.
 
-On OpenShift the platform's own Prometheus evaluates a release's rules at the site and forwards what dashboards show.
-On MicroShift a Prometheus agent forwards what the rules read, and the core evaluates them; an agent has no rules.
-hack/forwarding.py writes the configurations of manifests/edge and manifests/core from here.
+Both the platform's own Prometheus on OpenShift and a Prometheus agent on MicroShift forward what the rules read, and
+the core evaluates the rules for all sites: an agent has none, and recorded series of a site beside the same of the core
+would count twice. hack/forwarding.py writes the configurations of manifests/edge from here.
 """
 
 import re
@@ -40,11 +40,6 @@ def read_by_rules() -> list[str]:
     words = set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", " ".join(texts)))
     ours = {metric.name for metric in catalogue.METRICS}
     return sorted(word for word in words if re.sub(r"_(bucket|count|sum)$", "", word) in ours or word in ours)
-
-
-def read_by_dashboards() -> list[str]:
-    """Names of the series that dashboards read, most of them recorded."""
-    return panels.series()
 
 
 def only(names: Iterable[str]) -> Config:
@@ -122,7 +117,7 @@ def user_workload(site: str, url: str) -> Config:
         "url": url,
         "remoteTimeout": "30s",
         "writeRelabelConfigs": [
-            {"sourceLabels": ["__name__"], "regex": "|".join(read_by_dashboards()), "action": "keep"},
+            {"sourceLabels": ["__name__"], "regex": "|".join(read_by_rules()), "action": "keep"},
             {"targetLabel": catalogue.SITE, "replacement": site},
         ],
         "queueConfig": {"capacity": 2500, "maxSamplesPerSend": 1000, "maxShards": 2, "batchSendDeadline": "30s"},
