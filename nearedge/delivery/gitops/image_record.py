@@ -4,10 +4,11 @@ The record that build-serving-image attached holds what was known then: all but 
 may say another place, where the image was mirrored since, or nothing.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from nearedge.delivery import oci, referrers, upgrade
-from nearedge.delivery.image import MODEL_LABEL, VERSION_LABEL
+from nearedge.delivery.image import MODEL_LABEL, RUNTIME_LABEL, VERSION_LABEL
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.reference import Reference
 from nearedge.delivery.repository import Repository
@@ -30,11 +31,12 @@ def read(store: Layout | Repository, reference: Reference, previous: Record | No
     manifest = store.resolve(reference.which)
     where = f"{reference.without_digest}@{manifest.descriptor.digest}"
     record = records.parse(attached(store, manifest, where), f"the record attached to {where}")
-    check_model(store, manifest, record, where)
+    labels = labels_of(store, manifest, where)
+    check_model(labels, record, where)
     known = record.evidence.image
     if known is not None and known.digest != manifest.descriptor.digest:
         raise InputError(f"the record attached to {where}: is that of {known.digest}; attach the image's own")
-    section = known or of_manifest(manifest)
+    section = known or of_manifest(manifest, labels)
     place: dict[str, Any] = {"url": reference.without_digest}
     if previous is not None:
         place["upgrade_bytes"] = upgrade.pulled_bytes(manifest, previous)
@@ -54,10 +56,14 @@ def attached(store: Layout | Repository, manifest: oci.Manifest, where: str) -> 
     )
 
 
-def check_model(store: Layout | Repository, manifest: oci.Manifest, record: Record, where: str) -> None:
-    """Raise InputError where the image's own labels name another model or version than the record."""
+def labels_of(store: Layout | Repository, manifest: oci.Manifest, where: str) -> dict[str, str]:
+    """The labels of an image."""
     config = oci.decode(store.read(manifest.config, oci.LARGEST_DOCUMENT), f"{where}: config").get("config")
-    labels = oci.texts(config.get("Labels")) if isinstance(config, dict) else {}
+    return oci.texts(config.get("Labels")) if isinstance(config, dict) else {}
+
+
+def check_model(labels: Mapping[str, str], record: Record, where: str) -> None:
+    """Raise InputError where the image's own labels name another model or version than the record."""
     identity = record.identity
     for label, told in ((MODEL_LABEL, identity.name), (VERSION_LABEL, identity.version)):
         if labels.get(label) != told:
@@ -65,8 +71,8 @@ def check_model(store: Layout | Repository, manifest: oci.Manifest, record: Reco
             raise InputError(f"the record attached to {where}: is of {told!r}, and the image's {label} is {said}")
 
 
-def of_manifest(manifest: oci.Manifest) -> ImageSection:
-    """The section `image` as far as the manifest tells it; what was uploaded and what an upgrade pulls it does not."""
+def of_manifest(manifest: oci.Manifest, labels: Mapping[str, str]) -> ImageSection:
+    """The section `image` as far as the image tells it; what was uploaded and what an upgrade pulls it does not."""
     name, digest = (manifest.annotations.get(key, "") for key in (BASE_NAME, BASE_DIGEST))
     return ImageSection(
         url="",
@@ -77,7 +83,8 @@ def of_manifest(manifest: oci.Manifest) -> ImageSection:
             for layer in manifest.layers
         ],
         base=f"{name}@{digest}" if digest else name,
-        base_kind="registry",
+        base_kind="registry" if name else "scratch",
         uploaded_bytes=0,
         upgrade_bytes=None,
+        flavour="serving" if RUNTIME_LABEL in labels else "modelcar",
     )

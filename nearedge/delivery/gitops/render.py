@@ -168,7 +168,7 @@ def components(record: Record, profile: Profile, *, modelcar: bool = False) -> T
 
 def is_modelcar(image: ImageSection) -> bool:
     """Whether the image holds a model without a server."""
-    return getattr(image, "flavour", "serving") == "modelcar"
+    return image.flavour == "modelcar"
 
 
 def is_layout(image: ImageSection) -> bool:
