@@ -156,7 +156,7 @@ def test_rules_are_clean(release: Promise, judge: Callable[..., str]) -> None:
     assert f"{count} rules found" in judge(release, [])
 
 
-def tests_of(release: Promise, names: Iterable[str]) -> list[dict[str, Any]]:
+def cases(release: Promise, names: Iterable[str]) -> list[dict[str, Any]]:
     """Some of the scenarios as promtool takes them."""
     firing = 'group by (alertname, window) (ALERTS{alertstate="firing"})'
     return [
@@ -173,7 +173,7 @@ def tests_of(release: Promise, names: Iterable[str]) -> list[dict[str, Any]]:
 
 def test_each_alert_fires_when_it_should_and_then_only(judge: Callable[..., str]) -> None:
     release = RELEASES["digits"]
-    judge(release, tests_of(release, scenarios(release)))
+    judge(release, cases(release, scenarios(release)))
     fired = {name.partition(" ")[0] for _, expected in scenarios(release).values() for name in expected}
     assert fired == {one.name for one in alerts.rules(release)}
 
@@ -181,7 +181,7 @@ def test_each_alert_fires_when_it_should_and_then_only(judge: Callable[..., str]
 @pytest.mark.parametrize("name", [name for name in RELEASES if name != "digits"])
 def test_alerts_that_follow_from_the_record(name: str, judge: Callable[..., str]) -> None:
     of_figures = ("healthy", "another image", "memory", "1.2 times as slow", "twice as slow", "ten times as slow")
-    judge(RELEASES[name], tests_of(RELEASES[name], of_figures))
+    judge(RELEASES[name], cases(RELEASES[name], of_figures))
 
 
 def test_sites_are_told_apart_where_one_prometheus_has_them_all(judge: Callable[..., str]) -> None:
