@@ -214,3 +214,7 @@ def test_what_a_site_forwards_is_what_the_dashboards_read() -> None:
     names = panels.series()
     assert "model:nearedge_ready:max" in names and "nearedge_model_info" in names
     assert not [name for name in names if name.startswith("process_")]
+
+
+def test_what_is_checked_in_is_what_would_be_made_now() -> None:
+    assert [path.name for path, text in dashboards.files() if path.read_text() != text] == []
