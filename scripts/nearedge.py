@@ -14,7 +14,9 @@ ON_ONE_MACHINE = {
     "runs": "list the runs kept on this machine",
     "logs": "show the logs of a run",
     "serve": "serve the model of a serving image or a release folder on this machine",
+    "check-site": "add up what manifests ask of a site, and hold it against its profile",
     "retire": "take a model, or all of a site, out of the GitOps repository",
+    "prune-images": "list the images in a registry that no rollback needs any more",
 }
 STEPS = {
     "fetch-model": "fetch a model, its data and its description",
