@@ -1,7 +1,8 @@
 """A bundle as a file: one plain tar, written as it streams, read strictly.
 
 What a reader meets has to be exactly what the index says, member by member: nothing of a stranger's tar (links,
-devices, names that lead out, members that come twice) is looked at any further.
+devices, names that lead out, members that come twice) is looked at any further. Heads and padding have to be the bytes
+that `write` writes, too, so that no bit of the file can change unseen.
 """
 
 import errno
@@ -83,6 +84,7 @@ class Bundle:
         """`opened` makes one."""
         self.path, self.file, self.where = path, file, path.name
         self.starts: dict[str, tuple[int, Member]] = {}
+        self.end = 0  # of the last member's content that was met
         self.tar = tarfile.open(fileobj=Bounded(file), mode="r:")  # noqa: SIM115 - as long-lived as the file itself
         own = self.small(SUM, 64)
         content = self.small(INDEX, LARGEST)
@@ -98,7 +100,15 @@ class Bundle:
             raise InputError(f"{self.where}: ends before {name} does; the copy is cut short, carry it over again")
         if head.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or head.sparse is not None or head.name != name:
             raise InputError(f"{self.where}: has {oci.shown(head.name)} where {name} should be; it is no whole bundle")
+        gap = bytes(-self.end % tarfile.BLOCKSIZE)
+        self.expect(self.end, gap + entry(name, head.size).tobuf(tarfile.GNU_FORMAT), f"the head of {name}")
+        self.end = head.offset_data + head.size
         return head
+
+    def expect(self, start: int, content: bytes, what: str) -> None:
+        """Hold bytes that are no member's content against those that `write` writes."""
+        if b"".join(self.span(start, len(content))) != content:
+            raise InputError(f"{self.where}: {what} is damaged; carry the bundle over again")
 
     def small(self, name: str, limit: int) -> bytes:
         """The next member in one piece."""
@@ -130,6 +140,10 @@ class Bundle:
                 pass
         if self.tar.next() is not None:
             raise InputError(f"{self.where}: holds more than its index says; it was changed on the way")
+        size = -(-(self.end + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+        if os.fstat(self.file.fileno()).st_size != size:
+            raise InputError(f"{self.where}: has not the {size} bytes it should have; carry the bundle over again")
+        self.expect(self.end, bytes(size - self.end), "its end")
 
     def member(self, path: str) -> Iterator[bytes]:
         """A member's bytes, verified each time they are read."""

@@ -188,6 +188,68 @@ def test_a_damaged_medium_imports_nothing(core, site, seed, capsys):
     assert not (site / "bundled").exists()
 
 
+@pytest.mark.parametrize("group", range(4))
+def test_no_bit_and_no_byte_of_the_medium_goes_missing_unseen(core, site, group, capsys):
+    """25 seeds a group: one bit flipped or the file cut anywhere, in heads, contents, padding and end alike."""
+    whole = (core / "1.tar").read_bytes()
+    with tarfile.open(core / "1.tar") as tar:
+        heads = [place for member in tar for place in range(member.offset, member.offset_data)]
+    for seed in range(group * 25, group * 25 + 25):
+        chance = random.Random(seed)
+        content = bytearray(whole)
+        if seed % 5 == 4:
+            del content[chance.randrange(len(whole)) :]
+        else:
+            place = chance.choice(heads) if seed % 5 == 3 else chance.randrange(len(whole))
+            content[place] ^= 1 << chance.randrange(8)
+        (site / "1.tar").write_bytes(content)
+        assert call(site, "import", "--bundle=1.tar", "--to=oci:images") == 1, f"seed {seed}"
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "bug" not in error, f"seed {seed}"
+        assert [path.name for path in site.iterdir() if path.name != "images"] == ["1.tar"], f"seed {seed}"
+        assert not (site / "images").exists() or not any((site / "images").rglob("sha256/*")), f"seed {seed}"
+
+
+@pytest.mark.parametrize("more", [b"\0", bytes(512), bytes(10_240), b"x"])
+def test_what_was_added_to_the_end_is_seen(core, site, more, capsys):
+    (site / "1.tar").write_bytes((core / "1.tar").read_bytes() + more)
+    assert call(site, "import", "--bundle=1.tar", "--to=oci:images") == 1
+    assert "carry the bundle over again" in capsys.readouterr().err
+
+
+def test_what_a_bundle_holds(core):
+    """Images, what refers to them, manifests, bill of materials; each under its sum in the index, which has its own."""
+    with tarfile.open(core / "1.tar") as tar:
+        found = {member.name: tar.extractfile(member).read() for member in tar}
+    index = json.loads(found.pop("bundle.json"))
+    own = found.pop("bundle.sha256").decode()
+    assert own == hashlib.sha256(oci.encode(index)).hexdigest()
+    listed = {one["path"]: (one["size"], one["sha256"]) for one in index["members"]}
+    assert listed == {name: (len(text), hashlib.sha256(text).hexdigest()) for name, text in found.items()}
+    assert {name for name in found if not name.startswith("blobs/")} == {
+        "oci-layout", "index.json", "files/gitops/sites/a.yaml", "files/sbom/sbom.json",
+    }  # fmt: skip
+    made = Layout.open(core / "digits").resolve("1")
+    blobs = {name.rpartition("/")[2] for name in found if name.startswith("blobs/")}
+    assert blobs == {one.digest[7:] for one in (made.descriptor, made.config, *made.layers)}
+    assert [(image["name"], image["tag"], image["digest"]) for image in index["images"]] == [
+        ("digits", "1", made.descriptor.digest)
+    ]
+
+
+def test_step_images_go_along_and_are_named_once(core, site):
+    """The Tasks' images are images like others: named beside the model's, and shared layers go once."""
+    steps = Layout.create(core / "core")
+    image(steps, "0.1.0", BASE, b"the programs")
+    assert call(core, "export", "--bundle=all.tar", "--", "oci:digits:1", "oci:core:0.1.0", "oci:core:0.1.0") == 0
+    with tarfile.open(core / "all.tar") as tar:
+        names = tar.getnames()
+    assert names.count(f"blobs/sha256/{blob(BASE).digest[7:]}") == 1
+    carry(core, site, "all.tar")
+    assert call(site, "import", "--bundle=all.tar", "--to=oci:images") == 0
+    assert Layout.open(site / "images").tags() == ["0.1.0", "1"]
+
+
 def rewritten(core, site, change):
     """The bundle with its list of (head, content) changed."""
     with tarfile.open(core / "1.tar") as tar:
