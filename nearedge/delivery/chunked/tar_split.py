@@ -1,8 +1,8 @@
 """The tar-split of a layer: all of the tar but the files' contents, so that an engine gets the tar's digest back.
 
 One JSON object a line: a segment (type 2, its bytes in base64) for each header together with the padding before it, and
-a file (type 1, its size and the CRC-64 of its content) after each header, one without content too. Current engines
-refuse partial pulls without it. Source: the format of vbatts/tar-split (tar/storage), as tar/asm writes it.
+a file (type 1, its size and the CRC-64 of its content by ISO's polynomial) after each header, one without content too.
+Current engines refuse partial pulls without it. Source: vbatts/tar-split (tar/storage), as its tar/asm writes it.
 """
 
 import base64
@@ -35,7 +35,7 @@ class TarSplit:
 
     def content(self, data: bytes) -> None:
         """Bytes of a file."""
-        self.checksum = crc64.xz(data, self.checksum)
+        self.checksum = crc64.go_iso(data, self.checksum)
 
     def member(self, name: str, size: int) -> None:
         """A member ends, `size` bytes of content long; its padding comes next."""
