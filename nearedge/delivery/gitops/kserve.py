@@ -5,8 +5,9 @@ kinds of image are served:
 
 - *serving*: our image holds model and server. A ServingRuntime of the release has it as its container, the
   InferenceService names that runtime and no storage, so nothing is downloaded.
-- *modelcar*: the image holds the model alone. The InferenceService points at it by `oci://`, and a ServingRuntime
-  that the platform brings (OpenVINO Model Server) and that was copied into the namespace serves it.
+- *modelcar*: the image holds the model alone. The InferenceService points at it by `oci://` (`oci+native://` where
+  it has no base, hence no shell), and a ServingRuntime that the platform brings (OpenVINO Model Server) and that was
+  copied into the namespace serves it. What it takes was not measured, so it gets the profile's share for one model.
 
 Fields: https://kserve.github.io/website/docs/reference/crd-api ; ports and arguments of the platform's runtime are
 those of kserve-ovms in openshift/microshift, assets/optional/ai-model-serving/runtimes/ovms-kserve.yaml.
@@ -104,11 +105,15 @@ def served_by_us(record: Record) -> Object:
     return {"runtime": name_of(record)}
 
 
-def served_by_platform(runtime: str, image: str) -> Object:
-    """The part of `model` for a modelcar: its image by digest, and probes that the platform's runtime lacks."""
+def served_by_platform(runtime: str, image: str, *, native: bool = False) -> Object:
+    """The part of `model` for a modelcar: its image by digest, and probes that the platform's runtime lacks.
+
+    `native`: the image has no shell, which KServe's sidecar needs, and is mounted as an image volume (KServe 0.20,
+    https://github.com/kserve/kserve/pull/5558).
+    """
     return {
         "runtime": runtime,
-        "storageUri": f"oci://{image}",
+        "storageUri": f"{'oci+native' if native else 'oci'}://{image}",
         "startupProbe": probe("ready", manifests.START_EVERY_S, manifests.STARTS),
         "readinessProbe": probe("ready", 5, 2),
         "livenessProbe": probe("live", 10, 3),

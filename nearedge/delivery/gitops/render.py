@@ -129,7 +129,10 @@ def workload(record: Record, profile: Profile, image: ImageSection, choices: Cho
     named, modelcar = image_name(record, image), is_modelcar(image)
     if choices.flavour == "kserve":
         pods = kserve.pods(record, modelcar=modelcar)
-        model = kserve.served_by_platform(choices.runtime, named) if modelcar else kserve.served_by_us(record)
+        bare = image.base_kind == "scratch"
+        model = (
+            kserve.served_by_platform(choices.runtime, named, native=bare) if modelcar else kserve.served_by_us(record)
+        )
         makers = {"inference-service.yaml": kserve.inference_service(record, profile, model)}
         if not modelcar:
             share = manifests.resources(record, profile)

@@ -182,3 +182,21 @@ def test_a_released_model_in_pieces_is_served_and_tested(released, server, start
     metrics = running.get("/metrics").text
     assert 'nearedge_model_ready{model="digits",version="1"} 1' in metrics
     assert "the weights in model.shards are damaged" in json.dumps(state)
+
+
+def test_the_peak_that_the_fit_is_judged_by_does_not_grow(tools, start, tmp_path):
+    """VmHWM counts mapped weights, too: in pieces they are the process's own memory instead, and count once."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    given = tools.named(op.parameter([1, 1024], ov.Type.f32), "x")
+    node, random = given, np.random.default_rng(1)
+    for _ in range(8):
+        node = op.tanh(op.matmul(node, op.constant(random.random((1024, 1024), dtype=np.float32)), False, False))
+    tools.plain(tmp_path / "whole", "large", ov.Model([tools.named(node, "y")], [given], "large"))
+    in_pieces(shutil.copytree(tmp_path / "whole", tmp_path / "pieces") / "large" / "1")
+    peaks = []
+    for models in ("whole", "pieces"):
+        status = Path(f"/proc/{start(tmp_path / models).wait_ready().process.pid}/status").read_text()
+        peaks.append(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+    assert peaks[1] < peaks[0] + 8, "less than a quarter of the 32 MiB of weights"

@@ -98,6 +98,16 @@ def test_a_modelcar_is_named_by_digest_and_served_by_the_platform() -> None:
     assert model["runtime"] == "ovms-copy"
     assert model["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8888}
     assert "ServingRuntime" not in found
+    assert model["resources"]["limits"]["memory"] == f"{PROFILE.model.memory_mib}Mi", "our server's was measured"
+
+
+def test_a_modelcar_without_a_shell_is_mounted_natively() -> None:
+    image = modelcar().evidence.image
+    assert image is not None
+    bare = image.model_copy(update={"base_kind": "scratch"})
+    record = RECORD.model_copy(update={"evidence": RECORD.evidence.model_copy(update={"image": bare})})
+    model = objects(record, Choices(flavour="kserve", runtime="ovms-copy"))["InferenceService"]["spec"]["predictor"]
+    assert model["model"]["storageUri"] == f"oci+native://quay.io/site/digits@{DIGEST}"
 
 
 def test_a_modelcar_has_no_monitoring_of_ours() -> None:
