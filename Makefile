@@ -67,7 +67,9 @@ check: $(call stamp,dev) ## Lint, types, generated files and manifests against t
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python hack/generate.py --check
-	@if [ -x ../shared/bin/check-manifests ]; then $(BIN)/python ../shared/bin/check-manifests; fi
+	@if [ -x ../shared/bin/check-manifests ]; then $(BIN)/python ../shared/bin/check-manifests && \
+	rendered=$$(mktemp -d) && trap 'rm -rf "$$rendered"' EXIT && $(BIN)/python hack/rendered.py "$$rendered" && \
+	$(BIN)/python ../shared/bin/check-manifests "$$rendered"; fi
 
 generate: $(call stamp,dev) ## Write catalog.yaml, README tables and JSON Schemas anew
 	$(BIN)/python hack/generate.py

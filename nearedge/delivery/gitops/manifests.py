@@ -11,6 +11,7 @@ import yaml
 
 from nearedge.release.profile import Profile
 from nearedge.release.record import Record
+from nearedge.release.sections import BenchmarkSection
 
 Object = dict[str, Any]
 
@@ -40,9 +41,15 @@ class Resources:
     memory_limit_mib: int
 
 
+def measured(record: Record) -> BenchmarkSection | None:
+    """What was measured of the server that will run; nothing for a modelcar, which another server than ours runs."""
+    image = record.evidence.image
+    return None if image is not None and image.flavour == "modelcar" else record.evidence.benchmark
+
+
 def resources(record: Record, profile: Profile) -> Resources:
     """The pod's share as measured; else the profile's share for one model, of whose CPU a quarter is held for it."""
-    benchmark = record.evidence.benchmark
+    benchmark = measured(record)
     cpu_request_m = benchmark.cpu_request_m if benchmark else None
     cpu_limit_m = benchmark.cpu_limit_m if benchmark else None
     return Resources(

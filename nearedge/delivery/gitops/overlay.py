@@ -82,7 +82,7 @@ def fitted(record: Record, site: str, share: Resources, own: Profile) -> Resourc
 
     Raises InputError where the memory is more than that.
     """
-    if record.evidence.benchmark is None:
+    if manifests.measured(record) is None:
         return manifests.resources(record, own)
     name = record.identity.name
     if share.memory_limit_mib > own.model.memory_mib:

@@ -103,3 +103,50 @@ def test_a_site_at_fault(workspace: Path, capsys) -> None:
     assert render_gitops.main([f"--workspace={workspace}", "--", "../x"]) == 1
     assert "site '../x'" in capsys.readouterr().err
     assert not (workspace / "gitops").exists()
+
+
+def test_what_is_chosen_reaches_the_manifests(workspace: Path, tmp_path: Path, capsys) -> None:
+    argv = ["--flavour=kserve", "--expose=route", "--host=m-{site}.example.com", "--monitoring=false"]
+    results = [f"--result-rollout={tmp_path / 'rollout'}", f"--result-image={tmp_path / 'image'}"]
+    assert render_gitops.main([f"--workspace={workspace}", *argv, *results, "--", "a", "b=sno-small"]) == 0
+    tree = files(workspace)
+    assert "models/digits/base/inference-service.yaml" in tree
+    assert "m-a.example.com" in tree["sites/a/digits/kustomization.yaml"]
+    assert "monitoring" not in tree["sites/b/digits/kustomization.yaml"]
+    said = (tmp_path / "rollout").read_text()
+    assert said.startswith("a: the next pod starts beside the old one: two fit profile microshift-small")
+    assert "b: the next pod starts beside the old one: two fit profile sno-small" in said
+    assert said.split("; ")[0] in capsys.readouterr().err
+
+
+def test_the_loss_of_availability_is_said_out_loud(workspace: Path, tmp_path: Path, capsys) -> None:
+    node = "node: {cpu: 2, memory_mib: 2348}\nplatform: {cpu: 0.5, memory_mib: 2048}\nmodel: {cpu: 1, memory_mib: 300}"
+    (workspace / "source" / "tiny.yaml").write_text(
+        f"name: tiny\ndescription: x\n{node}\ninstruction_set: avx2\ndisk_gib: 1\nlink_mbit_s: 1\n"
+    )
+    argv = [f"--workspace={workspace}", f"--result-rollout={tmp_path / 'rollout'}", "--", "a", "b=tiny.yaml"]
+    assert render_gitops.main(argv) == 0
+    told = "warning: b: no answers while the next pod starts: two do not fit profile tiny (384 MiB and 500m needed, "
+    assert (tmp_path / "rollout").read_text().startswith(told)
+    assert told in capsys.readouterr().err
+    assert "no answers while the next pod" in files(workspace)["sites/b/digits/kustomization.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--expose=ingress"], "expose=ingress: needs a host"),
+        (["--host=a.example.com"], "nothing to reach by it"),
+        (["--", "a=nowhere"], "site a: no profile 'nowhere'"),
+        (["--", "a=sno-small", "a"], "site 'a': is given twice"),
+        (["--profile=nowhere"], "profile: no profile 'nowhere'"),
+        (["--serving-image=digits:1"], "names no registry"),
+        (["--serving-image=oci:image:1"], "a layout on disk is not allowed here"),
+    ],
+)
+def test_wrong_choices_are_one_line(workspace: Path, capsys, argv: list[str], words: str) -> None:
+    assert render_gitops.main([f"--workspace={workspace}", *argv]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not (workspace / "gitops").exists()

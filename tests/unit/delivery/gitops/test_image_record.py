@@ -15,6 +15,7 @@ from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError, OutsideError, UnsupportedError
 from nearedge.release import record as records
 from nearedge.release.record import Record
+from scripts import render_gitops
 
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 LABELS = {MODEL_LABEL: "digits", VERSION_LABEL: RECORD.identity.version, RUNTIME_LABEL: "1"}
@@ -102,3 +103,16 @@ def test_a_record_of_another_model(plain_registry):
     attach(store, manifest, records.dump(of_image(RECORD, manifest, "quay.io/x/digits:1")))
     with pytest.raises(InputError, match="is of 'digits', and the image"):
         image_record.read(store, parse(f"{plain_registry}/refused/labels:1"))
+
+
+def test_the_program_needs_no_sections_then(plain_registry, tmp_path):
+    store, manifest = image(plain_registry, "site/rendered")
+    attach(store, manifest, records.dump(changed(of_image(RECORD, manifest, "quay.io/x:1"), test=None)))
+    argv = [f"--serving-image={plain_registry}/site/rendered:1", f"--result-image={tmp_path}/image", "--ca-bundle="]
+    assert render_gitops.main([f"--workspace={tmp_path}", *argv, "--", "a"]) == 0
+    named = f"{plain_registry}/site/rendered@{manifest.descriptor.digest}"
+    assert (tmp_path / "image").read_text() == named
+    base = tmp_path / "gitops" / "models" / "digits" / "base"
+    assert named in (base / "deployment.yaml").read_text()
+    found = records.read(base / "release.json")
+    assert found == changed(of_image(RECORD, manifest, f"{plain_registry}/site/rendered:1"), test=None)
