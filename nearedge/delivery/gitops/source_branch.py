@@ -7,7 +7,9 @@ else pushed meanwhile, where its content differs or no longer goes with the targ
 import hashlib
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearedge.delivery import git
@@ -28,12 +30,13 @@ LONGEST = 100
 class Proposed:
     """The newest commit of the source branch, whether it is a new one, and whether it differs from the target.
 
-    Where nothing differs, `commit` is the target's.
+    Where nothing differs, `commit` is the target's. `sites` are those that move once it is merged.
     """
 
     commit: str
     changed: bool
     differs: bool
+    sites: list[str] = field(default_factory=list)
 
 
 def default_branch(name: str, sites: list[str]) -> str:
@@ -45,10 +48,13 @@ def default_branch(name: str, sites: list[str]) -> str:
     return f"{PREFIX}{name}/{len(sites)}-sites+{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
 
 
-def propose(client: Git, target: Target, source: str, author: Author, plan: Plan) -> Proposed:
-    """Put what the plan wants onto the branch `source`, on top of the target's newest commit.
+def propose(
+    client: Git, target: Target, source: str, author: Author, plan: Plan, ask: Callable[[], None] = lambda: None
+) -> Proposed:
+    """Put what the plan wants onto the branch `source`, on top of the target's newest commit, and `ask` for its merge.
 
-    Raises what `publish.landed` raises, and OutsideError where somebody else's commits are on the branch.
+    `ask` is not called where nothing differs; where it raises, the branch is put back as it was. Raises what
+    `publish.landed` and `ask` raise, and OutsideError where somebody else's commits are on the branch.
     """
     if source == target.branch:
         raise UsageError(f"source-branch {source!r}: is the branch to merge into; give another, or none")
@@ -57,7 +63,7 @@ def propose(client: Git, target: Target, source: str, author: Author, plan: Plan
             publish.check_branch(client, branch, Path(folder))
     for pause_s in publish.pauses():
         with tempfile.TemporaryDirectory(prefix="nearedge-publish-") as folder:
-            done = attempt(client, target, source, author, plan, Path(folder))
+            done = attempt(client, target, source, author, plan, ask, Path(folder))
         if done is not None:
             return done
         time.sleep(pause_s)
@@ -65,7 +71,9 @@ def propose(client: Git, target: Target, source: str, author: Author, plan: Plan
     raise OutsideError(f"{where}: others pushed to {source} first, {publish.ATTEMPTS} times; run it again")
 
 
-def attempt(client: Git, target: Target, source: str, author: Author, plan: Plan, at: Path) -> Proposed | None:
+def attempt(
+    client: Git, target: Target, source: str, author: Author, plan: Plan, ask: Callable[[], None], at: Path
+) -> Proposed | None:
     """One try in the empty folder `at`; None where somebody else was faster."""
     where = without_credentials(target.url)
     client.run("init", "--quiet", at=at)
@@ -83,12 +91,21 @@ def attempt(client: Git, target: Target, source: str, author: Author, plan: Plan
         return Proposed(base, changed=False, differs=False)
     commit = publish.committed(client, at, author, f"{change.message.rstrip()}\n{TRAILER}: {source}\n")
     if tip and holds(client, tip, base, commit, source, at):
-        return Proposed(tip, changed=False, differs=True)
+        ask()
+        return Proposed(tip, changed=False, differs=True, sites=change.sites)
     if tip and not is_ours(client, tip, source, at):
         raise OutsideError(
             f"{where}: branch {source} holds commits of others; merge or remove it, or give another source-branch"
         )
-    return Proposed(commit, changed=True, differs=True) if pushed(client, target.url, source, tip, at) else None
+    if not pushed(client, target.url, source, commit, tip, at):
+        return None
+    try:
+        ask()
+    except BaseException:
+        with suppress(NearedgeError):  # the first error is the one to tell
+            pushed(client, target.url, source, tip, commit, at)
+        raise
+    return Proposed(commit, changed=True, differs=True, sites=change.sites)
 
 
 def fetched_tip(client: Git, url: str, source: str, at: Path) -> str:
@@ -132,11 +149,11 @@ def is_ours(client: Git, commit: str, source: str, at: Path) -> bool:
     return source in client.run("log", "--max-count=1", only, commit, at=at).strip("\n").split("\0")
 
 
-def pushed(client: Git, url: str, source: str, tip: str, at: Path) -> bool:
-    """Push HEAD to the source branch if it still is at `tip` (empty: is not there); False where it is not."""
+def pushed(client: Git, url: str, source: str, commit: str, tip: str, at: Path) -> bool:
+    """Let the source branch be at `commit` (empty: gone) if it still is at `tip` (empty: not there); else False."""
     lease = f"--force-with-lease=refs/heads/{source}:{tip}"
     try:
-        client.run("push", "--porcelain", lease, "--", url, f"HEAD:refs/heads/{source}", at=at)
+        client.run("push", "--porcelain", lease, "--", url, f"{commit}:refs/heads/{source}", at=at)
     except git.RefusedError as error:
         overtaken = (*publish.OVERTAKEN, "(stale info)")
         if publish.says(error, overtaken) and not publish.says(error, publish.NOT_WRITABLE):
