@@ -7,6 +7,7 @@ Secrets stay in these objects: no message and no `repr` shows them.
 import base64
 import binascii
 import json
+import math
 import os
 import re
 import time
@@ -34,6 +35,7 @@ class Credentials:
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
 
     @property
     def basic(self) -> str:
@@ -106,14 +108,14 @@ def host(key: str) -> str:
 
 def decoded(entry: dict[str, Any], path: Path) -> Credentials:
     """The credentials of one entry. Raises InputError where its `auth` is not base64 of user:password."""
-    token = entry.get("identitytoken")
+    token, bearer = entry.get("identitytoken"), entry.get("registrytoken")
     username, password = entry.get("username"), entry.get("password")
     if isinstance(entry.get("auth"), str) and entry["auth"]:
         try:
             username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}: an entry's auth is not base64 of user:password; log in again") from error
-    return Credentials(str(username or ""), str(password or "").rstrip("\0"), str(token or ""))
+    return Credentials(str(username or ""), str(password or "").rstrip("\0"), str(token or ""), str(bearer or ""))
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,9 @@ class Authenticator:
         known = credentials(self.config, self.registry, repository_of(scope))
         if asked.scheme == "basic" and known.basic and self.basic != known.basic:
             self.basic = known.basic
+            return True
+        if asked.scheme == "bearer" and known.registry_token:
+            self.tokens[scope] = known.registry_token, math.inf  # the registry says how long it holds, by a 401
             return True
         if asked.scheme == "bearer":
             self.tokens[scope] = self.token(asked, known, scope, base)

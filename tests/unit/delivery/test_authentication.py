@@ -84,8 +84,8 @@ def test_a_folder_without_one_is_refused(tmp_path):
 
 
 def test_secrets_do_not_show():
-    shown = repr(Credentials("user", "pass-word", "tok-en"))
-    assert not any(secret in shown for secret in ("user", "pass-word", "tok-en"))
+    shown = repr(Credentials("user", "pass-word", "tok-en", "bea-rer"))
+    assert not any(secret in shown for secret in ("user", "pass-word", "tok-en", "bea-rer"))
 
 
 def test_challenges():

@@ -239,6 +239,23 @@ def test_identity_tokens_are_exchanged(serve, answer, config):
     assert repo(server.host, dockerconfig=folder).find("1") is None
 
 
+@pytest.mark.parametrize("token", ["reg-secret", "stale"])
+def test_a_registry_token_is_sent_as_it_is(serve, answer, config, token):
+    def respond(request):
+        if request.headers.get("Authorization") == "Bearer reg-secret":
+            return answer(404)
+        return answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="s"'})
+
+    server = serve(respond)
+    store = repo(server.host, dockerconfig=config(server.host, "", "", registrytoken=token))
+    if token == "stale":
+        with pytest.raises(OutsideError, match=r"401.*give dockerconfig"):
+            store.find("1")
+    else:
+        assert store.find("1") is None
+    assert not any(request.path.startswith("/token") for request in server.requests)
+
+
 def test_a_token_server_that_refuses(serve, answer):
     def respond(request):
         if request.path.startswith("/token"):
