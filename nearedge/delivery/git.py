@@ -24,7 +24,7 @@ from nearedge.errors import MachineError, OutsideError
 TIMEOUT_S = 1800.0
 POLL_S, GRACE_S = 0.2, 2.0
 """Seconds between two looks at what git does, and from asking it to end to killing it."""
-TELLING = re.compile(r"^(fatal|error|remote|ssh|!|Host key|Permission denied|No RSA|kex_)", re.IGNORECASE)
+TELLING = re.compile(r"^(fatal|error|remote|ssh|!|Host key|(\S+: )?Permission denied|No RSA|kex_)", re.IGNORECASE)
 MACHINE_FAULTS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 PROXY_LOGIN = re.compile(r"(error: |response |HTTP code )407\b")
 USERINFO = re.compile(r"(?<=://)[^/@\s']+@")

@@ -11,6 +11,18 @@ from nearedge.release import record
 LOCAL = "gitops.git"
 """The bare repository in the workspace, used where no URL is given."""
 
+ADVICE = {
+    ("Host key verification failed",): "ask who runs it for its new key and put that into known_hosts of ssh-directory",
+    ("The requested URL returned error: 403", "denied to"): "the login may not do that; give a token that may write",
+    ("Authentication failed", "could not read Username"): "check the login in basic-auth",
+    (
+        "GH006",
+        "rotected branch",
+        "hook declined",
+    ): "the branch is protected; publish by a pull request or to another one",
+}
+"""What to do, by words of git and of the services that refuse."""
+
 
 def record_path(name: str) -> str:
     """Where the record of the model `name` lies in a GitOps repository."""
@@ -34,8 +46,16 @@ def fetch_branch(client: Git, url: str, branch: str, at: Path) -> bool:
     except git.RefusedError as error:
         if "find remote ref" in error.output:
             return False
-        raise OutsideError(f"{without_credentials(url)}: {error}{how_to_make(url)}") from error
+        raise OutsideError(f"{without_credentials(url)}: {error}{how_to_make(url)}{advice(error)}") from error
     return True
+
+
+def advice(error: git.RefusedError) -> str:
+    """What to do about a refusal, after a semicolon; empty where git's own words have to do."""
+    for words, text in ADVICE.items():
+        if any(word in error.output for word in words):
+            return f"; {text}"
+    return ""
 
 
 def how_to_make(url: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from nearedge.delivery import git
 from nearedge.delivery.git import Git, without_credentials
 from nearedge.delivery.gitops import fleet
-from nearedge.delivery.gitops.deployed import fetch_branch, record_path
+from nearedge.delivery.gitops.deployed import advice, fetch_branch, record_path
 from nearedge.delivery.gitops.fleet import Changes, Fleet, Placed, Wanted
 from nearedge.delivery.gitops.target import Author as Author
 from nearedge.delivery.gitops.target import Target as Target
@@ -222,7 +222,9 @@ def pushed(client: Git, target: Target, at: Path) -> bool:
     except git.RefusedError as error:
         if says(error, OVERTAKEN) and not says(error, NOT_WRITABLE):
             return False
-        raise OutsideError(f"{without_credentials(target.url)}: {error}; nothing was published") from error
+        raise OutsideError(
+            f"{without_credentials(target.url)}: {error}; nothing was published{advice(error)}"
+        ) from error
     return True
 
 

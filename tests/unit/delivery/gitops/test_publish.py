@@ -184,7 +184,11 @@ def gone(remote: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [(hook, "main is protected"), (not_bare, "checked out"), (gone, "git init --bare .*remote.git` makes one")],
+    [
+        (hook, "main is protected.*; the branch is protected; publish by a pull request"),
+        (not_bare, "checked out"),
+        (gone, "git init --bare .*remote.git` makes one"),
+    ],
 )
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_remote_that_refuses(tmp_path: Path, remote: Path, spoil, words: str, scheme: str) -> None:

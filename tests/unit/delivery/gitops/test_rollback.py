@@ -228,7 +228,7 @@ def without_its_image(place: Place) -> None:
         (damaged_record, InputError, "is no release of ours"),
         (foreign_site, InputError, "is no release of ours"),
         (no_branch, InputError, "has no branch 'next'"),
-        (protected, OutsideError, "GH006: Protected branch update failed"),
+        (protected, OutsideError, "GH006: Protected branch update failed.*by a pull request"),
         (without_its_image, OutsideError, "has no image"),
     ],
 )
