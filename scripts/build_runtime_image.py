@@ -144,7 +144,9 @@ def engine(options: Options, scratch: Path) -> Engine:
         registry.append(f"--authfile={access.dockerconfig / 'config.json'}")
     plain = ("",) if access.plain_http else LOOPBACK
     (scratch / "xdg").mkdir(mode=0o700)
-    return Engine(tuple(store), tuple(registry), plain, {"XDG_RUNTIME_DIR": str(scratch / "xdg")})
+    return Engine(
+        tuple(store), tuple(registry), plain, {"XDG_RUNTIME_DIR": str(scratch / "xdg"), "TMPDIR": str(scratch)}
+    )
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

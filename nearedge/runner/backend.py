@@ -9,7 +9,7 @@ from nearedge.errors import UnsupportedError
 from nearedge.runner import podman, process
 from nearedge.runner.process import Container, Running
 
-OURS = {"core", "onnx", "pytorch", "tensorflow"}
+OURS = {"core", "onnx", "pytorch", "tensorflow", "build"}
 
 
 def is_ours(image: str) -> bool:
