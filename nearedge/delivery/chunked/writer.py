@@ -26,17 +26,17 @@ KINDS = {tarfile.REGTYPE: "reg", tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "symli
 EPOCH = "1970-01-01T00:00:00Z"
 
 
-def frame(data: bytes | bytearray) -> bytes:
-    """One zstd frame with its size and checksum, at the pinned level."""
-    return zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True).compress(data)
-
-
-class Between:
+class Frames:
     """A compression object for headers and padding: they wait until content or the end comes, then fill one frame."""
 
     def __init__(self) -> None:
         """Nothing waits."""
         self.waiting = bytearray()
+        self.zstd = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True)
+
+    def frame(self, data: bytes | bytearray) -> bytes:
+        """One frame with its size and checksum, at the pinned level; the same whatever came before it."""
+        return self.zstd.compress(data)
 
     def compress(self, data: bytes, /) -> bytes:
         """Take `data`; nothing is ready yet."""
@@ -45,7 +45,7 @@ class Between:
 
     def flush(self) -> bytes:
         """The frame of all that waits, nothing where nothing does."""
-        done = frame(self.waiting) if self.waiting else b""
+        done = self.frame(self.waiting) if self.waiting else b""
         self.waiting.clear()
         return done
 
@@ -54,7 +54,7 @@ class Between:
 class ChunkedSink(Sink):
     """A sink that cuts content into frames and lists them, entry by entry, in the table of contents."""
 
-    compressor: Between
+    compressor: Frames
     split: TarSplit = field(default_factory=TarSplit)
     lines: list[bytes] = field(default_factory=list)
     chunk: bytearray = field(default_factory=bytearray)
@@ -96,7 +96,7 @@ class ChunkedSink(Sink):
         """One frame, and its part of the entry."""
         self.emit(self.compressor.flush())
         start = self.size
-        self.emit(frame(data))
+        self.emit(self.compressor.frame(data))
         part: dict[str, Any] = {"offset": start, "endOffset": self.size, "chunkSize": len(data)}
         part |= {"chunkOffset": self.done} if self.done else {}
         if self.entry["size"] > CHUNK_SIZE:
@@ -128,10 +128,10 @@ class ChunkedSink(Sink):
         """Write the tables and the footer after the tar's end; the annotations for the layer's descriptor."""
         self.split.cut()
         lines = self.split.encoded()
-        split = frame(lines)
+        split = self.compressor.frame(lines)
         named = digests.of_bytes(split)
         text = b'{"version":1,"entries":[' + b",".join(self.lines) + b'],"tarSplitDigest":"' + named.encode() + b'"}'
-        table = frame(text)
+        table = self.compressor.frame(text)
         table_span = Span(self.size + form.HEAD.size, len(table), len(text))
         split_span = Span(table_span.end + form.HEAD.size, len(split), len(lines))
         self.emit(form.skippable(table) + form.skippable(split) + form.footer(table_span, split_span))
@@ -145,7 +145,7 @@ def write_layer(entries: Iterable[Entry], path: Path, title: str) -> Layer:
     with their sizes. Raises InputError where a file changed while it was read, and for two entries of one name.
     """
     with path.open("wb") as out:
-        sink = ChunkedSink(out, Between())
+        sink = ChunkedSink(out, Frames())
         for entry in ordered(entries):
             write_entry(sink, entry)
         sink.close()
