@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--ca-bundle", type=optional_path, metavar="DIR", help="folder that holds ca-bundle.crt")
     options.add_argument("--basic-auth", type=optional_path, help="folder with .gitconfig and .git-credentials")
     options.add_argument("--ssh-directory", type=optional_path, help="folder with known_hosts and a private key")
+    options.add_argument("--signing-key", type=optional_path, help="folder with id_ed25519 or signing.asc")
     options.add_argument("sites", nargs="*", metavar="SITE", help="sites that it leaves")
     return options
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = plan_of(given.model, given.sites, everywhere=given.all)
         target = publish.target_of(given.git_url, given.git_branch, given.workspace)
         author = publish.Author(given.author_name, given.author_email)
-        run(target, author, git.Access(given.basic_auth, given.ssh_directory, given.ca_bundle), plan)
+        run(target, author, git.Access(given.basic_auth, given.ssh_directory, given.ca_bundle, given.signing_key), plan)
 
     return guarded(NAME, action)
 

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--dockerconfig", type=optional_path, metavar="DIR", help="folder that holds config.json")
     options.add_argument("--basic-auth", type=optional_path, help="folder with .gitconfig and .git-credentials")
     options.add_argument("--ssh-directory", type=optional_path, help="folder with known_hosts and a private key")
+    options.add_argument("--signing-key", type=optional_path, help="folder with id_ed25519 or signing.asc")
     options.add_argument("sites", nargs="*", metavar="SITE", help="sites to set back, after --; none: all that run it")
     add_results(
         options,
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             target,
             Asked(given.model, given.to, given.sites),
             publish.Author(given.author_name, given.author_email),
-            git.Access(given.basic_auth, given.ssh_directory, given.ca_bundle),
+            git.Access(given.basic_auth, given.ssh_directory, given.ca_bundle, given.signing_key),
             check if given.check_image else unchecked,
         )
         steps = [plan.steps[site] for site in done.sites]

@@ -114,6 +114,16 @@ def test_the_cores_registry_is_asked_where_no_other_is_named(tmp_path: Path, mir
     assert start(tmp_path, "--model=digits", f"--git-url=file://{mirror}", "--check-image=false")[0] == 0
 
 
+def test_the_commit_is_signed(tmp_path: Path, mirror: Path, two: list[str]) -> None:
+    assert two
+    (tmp_path / "key").mkdir()
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key" / "id_ed25519")]
+    subprocess.run(command, check=True)
+    options = (f"--git-url={mirror}", "--check-image=false", f"--signing-key={tmp_path / 'key'}")
+    assert start(tmp_path, "--model=digits", *options)[0] == 0
+    assert "BEGIN SSH SIGNATURE" in ask(mirror, "cat-file", "commit", "main")
+
+
 @pytest.mark.parametrize("part", ["manifest", "layer"])
 def test_an_image_that_is_gone(tmp_path: Path, mirror: Path, start_registry, capsys, part: str) -> None:
     registry = start_registry()
