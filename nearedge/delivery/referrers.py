@@ -39,10 +39,14 @@ def attach(store: Layout | Repository, subject: oci.Descriptor, attachments: Ite
     The subject has to be there already. Raises OutsideError where the registry refuses.
     """
     there = {entry.get("artifactType") for entry in listed(store, subject)}
-    sent = 0
+    sent, unlisted = 0, []
     for attachment in attachments:
         if attachment.kind not in there:
-            sent += add(store, subject, attachment)
+            size, entry = add(store, subject, attachment)
+            sent += size
+            unlisted += [entry] if isinstance(store, Repository) and store.uploads.subject != subject.digest else []
+    if isinstance(store, Repository) and unlisted and from_api(store, subject) is None:
+        sent += add_to_fallback(store, subject, *unlisted)
     return sent
 
 
@@ -98,8 +102,8 @@ def fallback_tag(subject: oci.Descriptor) -> str:
     return subject.digest.replace(":", "-")
 
 
-def add(store: Layout | Repository, subject: oci.Descriptor, attachment: Attachment) -> int:
-    """Add one referrer; the bytes sent."""
+def add(store: Layout | Repository, subject: oci.Descriptor, attachment: Attachment) -> tuple[int, dict[str, Any]]:
+    """Add one referrer; the bytes sent, and its entry for an index."""
     config = oci.Descriptor(oci.EMPTY, digests.of_bytes(EMPTY_CONFIG), len(EMPTY_CONFIG))
     content = attachment.content
     layer = oci.Descriptor(attachment.kind, digests.of_bytes(content), len(content), {oci.TITLE: attachment.title})
@@ -115,29 +119,33 @@ def add(store: Layout | Repository, subject: oci.Descriptor, attachment: Attachm
     sent = store.add_bytes(config, EMPTY_CONFIG) + store.add_bytes(layer, content)
     entry = {**manifest.descriptor.to_json(), "artifactType": attachment.kind}
     if isinstance(store, Layout):
-        return sent + store.publish(manifest, "", attachment.kind)
-    sent += store.publish(manifest, "")
-    if store.uploads.subject != subject.digest and from_api(store, subject) is None:
-        sent += add_to_fallback(store, subject, entry)
-    return sent
+        return sent + store.publish(manifest, "", attachment.kind), entry
+    return sent + store.publish(manifest, ""), entry
 
 
-def add_to_fallback(store: Repository, subject: oci.Descriptor, entry: dict[str, Any]) -> int:
-    """Put `entry` into the index under the fallback tag; the bytes sent.
+def add_to_fallback(store: Repository, subject: oci.Descriptor, *entries: dict[str, Any]) -> int:
+    """Put `entries` into the index under the fallback tag; the bytes sent.
 
-    A tag is overwritten without a condition, so it is read again afterwards: where another writer's index lacks ours,
-    ours is added to theirs.
+    A tag is overwritten without a condition, so it is read again afterwards: where another writer's index lacks one of
+    ours, ours is added to theirs.
     """
     sent, wait_s = 0, upload.FIRST_WAIT_S
     for _ in range(upload.ATTEMPTS):
         there = fallback(store, subject)
-        if any(one.get("digest") == entry["digest"] for one in there):
+        missing = lacking(there, entries)
+        if not missing:
             return sent
-        content = oci.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*there, entry]})
+        content = oci.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*there, *missing]})
         index = Named(oci.Descriptor(oci.INDEX, digests.of_bytes(content), len(content)), content)
         sent += store.publish(index, fallback_tag(subject))
-        if any(one.get("digest") == entry["digest"] for one in fallback(store, subject)):
+        if not lacking(fallback(store, subject), entries):
             return sent
         time.sleep(wait_s)
         wait_s *= 2
     raise OutsideError(f"{store.where}:{fallback_tag(subject)}: others write it all the time; push again")
+
+
+def lacking(there: Iterable[dict[str, Any]], entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries whose manifest none of those that are there names."""
+    known = {one.get("digest") for one in there}
+    return [entry for entry in entries if entry["digest"] not in known]
