@@ -26,7 +26,7 @@ BUILDERS = {"graph": timeseries.Panel, "stat": stat.Panel, "table": table.Panel}
 WIDTHS = {"graph": 12, "stat": 4, "table": 24}
 HEIGHTS = {"graph": 8, "stat": 4, "table": 8}
 CONSOLE_TYPES = {"graph": "graph", "stat": "singlestat", "table": "table"}
-EXAMPLE = Promise("MODEL", "1", "sha256:…", 0.010, 0.015, 256 * 2**20, 1.0, 0)
+EXAMPLE = Promise("MODEL", "1", "sha256:…", 0.010, 0.015, 256 * 2**20, 1.0, 0, watched=True)
 RUNBOOK = """\
 # Alerts
 

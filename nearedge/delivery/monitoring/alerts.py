@@ -7,7 +7,7 @@ multi-burn-rate alerts): https://sre.google/workbook/alerting-on-slos/.
 from dataclasses import dataclass
 from typing import Any
 
-from nearedge.delivery.monitoring import catalogue, recording
+from nearedge.delivery.monitoring import catalogue, drift, recording
 from nearedge.delivery.monitoring.catalogue import BY, at
 from nearedge.delivery.monitoring.promise import OBJECTIVE, TOLERATED, Promise
 from nearedge.delivery.monitoring.recording import EACH, own
@@ -60,6 +60,8 @@ def rules(promise: Promise) -> list[Alert]:
         found.append(differs(promise))
     if promise.slow_s is not None:
         found.append(slow(promise, promise.slow_s))
+    if promise.watched:
+        found.append(drifted(promise.model))
     return found
 
 
@@ -177,4 +179,17 @@ def slow(promise: Promise, bound: float) -> Alert:
         f"Over 1 % of inferences took more than {bound * 1000:g} ms, waiting included; the benchmark promised a p99 of "
         f"{(promise.p99_s or 0) * 1000:.3g} ms, and {TOLERATED:g} times that is too slow.",
         "Compare CPU with its limit, waiting with computing, and what else runs on the node; then measure again there.",
+    )
+
+
+def drifted(model: str) -> Alert:
+    """The model is asked other things than it was proven on, or answers otherwise."""
+    return Alert(
+        "NearedgeDrift",
+        "warning",
+        drift.shifted(model),
+        "0m",
+        f"{WHERE}: {{{{ $labels.of }}}} {{{{ $labels.tensor }}}} has shifted",
+        f"Its values lie otherwise than the evaluation rows' (population stability index over {drift.SHIFTED:g}).",
+        "See whether a camera, a sensor or a process changed; judge the model on labelled samples of the site.",
     )

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from nearedge.delivery.monitoring import alerts, catalogue, panels, recording
-from nearedge.delivery.monitoring.objects import INTERVAL_S, SAMPLES
+from nearedge.delivery.monitoring.objects import SAMPLES
 from nearedge.delivery.monitoring.promise import Promise
 
 Config = dict[str, Any]
 
+EVERY_S = 60
+"""Of the agent: half as often as a Prometheus at the site, since each sample crosses the link."""
 NAMESPACE = "nearedge-models"
 JOB = "nearedge"
 KEPT_HOURS = 24
@@ -29,6 +31,7 @@ RETENTION = "31d"
 ANY = Promise(
     model="m", version="1", digest="sha256:0", p99_s=0.01, slow_s=0.02, memory_limit_bytes=1, cpu_limit_cores=1.0,
     pull_bytes=1,
+    watched=True,
 )  # fmt: skip
 """A promise that has all figures, so that its rules read all that any release's rules read."""
 
@@ -61,7 +64,7 @@ def remote_write(url: str, names: Iterable[str], secrets: str = "") -> Config:
             "capacity": 2500,
             "max_samples_per_send": 1000,
             "max_shards": 2,
-            "batch_send_deadline": "30s",
+            "batch_send_deadline": "1m",
             "min_backoff": "1s",
             "max_backoff": "1m",
         },
@@ -93,7 +96,7 @@ def pods() -> Config:
     }
 
 
-def agent(site: str, url: str, scrape: Config, secrets: str = "", interval_s: int = INTERVAL_S) -> Config:
+def agent(site: str, url: str, scrape: Config, secrets: str = "", interval_s: int = EVERY_S) -> Config:
     """The configuration of a Prometheus agent at a site."""
     return {
         "global": {

@@ -1,20 +1,20 @@
 """What the dashboards show: one list of panels, from which hack/dashboards.py makes Grafana's and the console's JSON.
 
-Queries read recorded series where there are any, so that the fleet's dashboard needs no more than what sites forward.
+Queries read recorded series where there are any, so that a dashboard asks no more than it shows.
 `$model` and `$site` are the dashboards' variables, `$__range` is the time that is shown.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from nearedge.delivery.monitoring import catalogue, recording
+from nearedge.delivery.monitoring import catalogue, drift, recording
 from nearedge.delivery.monitoring.promise import OBJECTIVE
 
 SHOWN = '{model=~"$model",site=~"$site"}'
 EACH = "{{site}} {{model}}"
-FLEET, SERVICE, LATENCY, TRAFFIC, USAGE, RELEASES = (
-    "Fleet", "Availability", "Latency", "Throughput and errors", "Memory and CPU against limits", "Releases",
+FLEET, SERVICE, LATENCY, TRAFFIC, USAGE, DRIFT, RELEASES = (
+    "Fleet", "Availability", "Latency", "Throughput and errors", "Memory and CPU against limits",
+    "Drift", "Releases",
 )  # fmt: skip
 VARIABLES = ("site", "model")
 """Labels that the dashboards choose by; their values are those of recording.READY."""
@@ -92,6 +92,12 @@ PANELS = (
     graph(USAGE, "Memory", "bytes", shown(recording.MEMORY), shown(recording.MEMORY_LIMIT, f"{EACH} limit")),
     graph(USAGE, "CPU, cores", "short", shown(recording.CPU), shown(recording.CPU_LIMIT, f"{EACH} limit")),
     graph(
+        DRIFT,
+        "Population stability index of inputs and answers",
+        "short",
+        shown(drift.INDEX, f"{EACH} {{{{of}}}} {{{{tensor}}}} {{{{window}}}}"),
+    ),
+    graph(
         RELEASES,
         "Versions",
         "short",
@@ -108,9 +114,3 @@ def rows() -> dict[str, list[Panel]]:
     for panel in PANELS:
         found.setdefault(panel.row, []).append(panel)
     return found
-
-
-def series() -> list[str]:
-    """Names of all series that the dashboards read, sorted: what a site has to forward for them."""
-    text = " ".join(query.expression for panel in PANELS for query in panel.queries)
-    return sorted(set(re.findall(r"([a-z][a-z0-9_:]+)\{", text)))

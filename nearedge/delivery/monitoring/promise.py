@@ -33,6 +33,8 @@ class Promise:
     memory_limit_bytes: int
     cpu_limit_cores: float
     pull_bytes: int
+    watched: bool = False
+    """Whether the release carries a drift reference."""
 
 
 def of(record: Record, profile: Profile) -> Promise:
@@ -50,6 +52,7 @@ def of(record: Record, profile: Profile) -> Promise:
         memory_limit_bytes=share.memory_limit_mib * 2**20,
         cpu_limit_cores=share.cpu_limit_m / 1000,
         pull_bytes=pull,
+        watched=bool(record.identity.drift),
     )
 
 

@@ -6,7 +6,7 @@ Prometheus keeps less than a window (user workload monitoring: 24 h by default),
 
 from typing import Any
 
-from nearedge.delivery.monitoring import catalogue
+from nearedge.delivery.monitoring import catalogue, drift
 from nearedge.delivery.monitoring.catalogue import BY, Metric, at
 from nearedge.delivery.monitoring.promise import Promise
 
@@ -51,7 +51,8 @@ def available_over(window: str) -> str:
 
 def rules(promise: Promise) -> list[Rule]:
     """All recording rules, each behind those it reads."""
-    return [*traffic(promise.model), *availability(promise.model), *latency(promise.model), *usage(promise)]
+    found = [*traffic(promise.model), *availability(promise.model), *latency(promise.model), *usage(promise)]
+    return [*found, *(drift.rules(promise.model) if promise.watched else [])]
 
 
 def own(name: str, model: str, more: str = "") -> str:
