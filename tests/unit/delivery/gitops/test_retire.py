@@ -1,5 +1,6 @@
 """Taking models and sites out: nothing of them is left in the tree, and all else stays."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,8 +28,15 @@ def files(remote: Path) -> list[str]:
 
 
 @pytest.fixture
-def remote(tmp_path: Path) -> Path:
+def remote(tmp_path: Path, published_once: Path) -> Path:
+    """A repository of this test's own, as `published_once` made it."""
+    return Path(shutil.copytree(published_once, tmp_path / "remote.git"))
+
+
+@pytest.fixture(scope="session")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models: digits at edge-1 and edge-2 (held at an older release there), other at edge-1."""
+    tmp_path = tmp_path_factory.mktemp("retire")
     path = tmp_path / "remote.git"
     publish.create_local(path, "main")
     image = RECORD.evidence.image

@@ -120,16 +120,17 @@ def test_some_sites_only_and_what_follows(place: Place) -> None:
     assert place.runs() == {"edge-1": "b", "edge-2": "a"}
 
 
-@pytest.mark.parametrize("which", ["commit", "short commit", "digest", "ID", "version"])
-def test_any_release_can_be_named(place: Place, which: str) -> None:
+def test_any_release_can_be_named(place: Place) -> None:
     commit = place.put("a", "edge-1")
     place.put("b", "edge-1")
     place.put("c", "edge-1")
-    names = {"commit": commit, "short commit": commit[:9], "digest": f"sha256:{'a' * 64}", "ID": "a" * 12}
-    done, _ = place.back(to=names.get(which, "1.a"))
-    assert done.sites == ["edge-1"]
-    assert place.runs() == {"edge-1": "a"}
-    assert place.back(to="1.a")[0] == publish.Published(done.commit, changed=False)
+    for name in (commit, commit[:9], f"sha256:{'a' * 64}", "a" * 12, "1.a"):
+        assert place.runs() == {"edge-1": "c"}
+        done, _ = place.back(to=name)
+        assert done.sites == ["edge-1"]
+        assert place.runs() == {"edge-1": "a"}
+        assert place.back(to=name)[0] == publish.Published(done.commit, changed=False)
+        place.back(to="1.c")
 
 
 def test_the_sites_own_files_come_back_as_they_were(place: Place) -> None:
