@@ -1,7 +1,8 @@
 """What the server really takes with the deployed model: `python -m serving_image` is started and put under load.
 
 The server is a program of its own, which we start and do not import. Its largest resident memory is what a pod's limit
-has to hold; a process that only runs the model has neither its HTTP parts nor its requests in flight.
+has to hold; a process that only runs the model has neither its HTTP parts nor its requests in flight. Mapped weights
+count in it, so it holds for an image whose weights are put together in memory, too (docs/thin-links.md).
 """
 
 import contextlib

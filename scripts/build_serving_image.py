@@ -25,6 +25,7 @@ from nearedge.release import description, profile, record, sections
 from nearedge.release.sections import (
     ImageSection,
     Layer,
+    TestSection,
 )
 
 NAME = "build-serving-image"
@@ -106,7 +107,7 @@ def run(workspace: Path, options: Options) -> ImageSection:
     Raises GateError where the accuracy gate has not been passed, InputError for files that are not those it passed
     with, OutsideError where a registry cannot be reached or refuses.
     """
-    sections.clear(workspace, ImageSection)
+    sections.clear(workspace, ImageSection, TestSection)  # a test of an earlier image says nothing of this one
     target = parse(options.serving_image, allow_layout=options.allow_layout)
     if target.digest:
         raise InputError(f"{target}: a digest is what comes out; name the target by tag")

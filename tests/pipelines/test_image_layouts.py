@@ -1,0 +1,47 @@
+"""Weights in pieces and modelcars on a release that a run has proven: served, tested, and written for KServe."""
+
+import shutil
+
+import pytest
+import yaml
+
+from tests.pipelines.site import Site, free_port
+
+
+@pytest.fixture
+def proven(released: Site, site: Site) -> Site:
+    """A site of its own with the release as the run left it."""
+    shutil.copytree(released.release, site.release, dirs_exist_ok=True)
+    return site
+
+
+def run(site: Site, task: str, *params: str) -> None:
+    given = [f"-p={param}" for param in params]
+    done = site.nearedge("run", task, *given, f"-w=release={site.release}")
+    assert done.returncode == 0, done.stderr
+
+
+def build(site: Site, *params: str) -> dict:
+    run(site, "build-serving-image", "serving-image=oci:image:new", "allow-layout=true", "base-image=host", *params)
+    return site.section("image")
+
+
+@pytest.mark.parametrize("layout", ["sharded", "layered"])
+def test_an_image_in_pieces_holds_the_golden_samples(proven: Site, layout: str) -> None:
+    image = build(proven, f"layout={layout}")
+    assert (image["flavour"], image["layout"]) == ("serving", layout)
+    whole = f"serving-image={image['url']}@{image['digest']}"
+    run(proven, "test-serving-image", whole, f"port={free_port()}")
+    test = proven.section("test")
+    assert test["samples"] == test["decisions_held"] > 0
+
+
+def test_a_modelcar_is_rendered_for_kserve_and_no_test_is_claimed(proven: Site) -> None:
+    image = build(proven, "flavour=modelcar")
+    assert (image["flavour"], image["base_kind"]) == ("modelcar", "scratch")
+    assert not (proven.release / "release" / "test.json").exists(), "an earlier image's test says nothing of this one"
+    run(proven, "render-gitops", "flavour=kserve")
+    found = next(proven.release.rglob("inference-service.yaml"))
+    model = yaml.safe_load(found.read_text())["spec"]["predictor"]["model"]
+    assert model["storageUri"].startswith("oci+native://")
+    assert model["storageUri"].endswith(image["digest"])
