@@ -14,7 +14,7 @@ from pathlib import Path
 from converters import companions, formats, own_code
 from nearedge.delivery import access as registry
 from nearedge.delivery import git
-from nearedge.delivery.gitops import deployed, site_usage
+from nearedge.delivery.gitops import previous
 from nearedge.delivery.sources import bucket, previous_model
 from nearedge.delivery.sources.download import Client
 from nearedge.delivery.sources.fetch import Collected, collect
@@ -23,15 +23,15 @@ from nearedge.errors import InputError, UnsupportedError
 from nearedge.files import new_directory
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
-from nearedge.release import record, sections, usage
-from nearedge.release.description import Description, Name
+from nearedge.release import record, sections
+from nearedge.release.description import Description
 from nearedge.release.profile import read as read_profile
 from nearedge.release.sections import Format, SourceSection
 
 NAME = "fetch-model"
 MAX_BYTES = 4 << 30
 SOURCE = "source"
-OF_EARLIER_RUNS = ("ir", "golden", "report", "gitops", "previous", sections.FOLDER)
+OF_EARLIER_RUNS = ("ir", "golden", "report", "gitops", "previous", "fetched", sections.FOLDER)
 """Folders of the workspace that later Tasks fill; `image` and `gitops.git` outlive a run."""
 STEP_IMAGES = ("core", "onnx", "pytorch", "tensorflow")
 
@@ -127,7 +127,8 @@ def run(
             check_framework(form, expected)
             if not expected.code:
                 own_code.refuse(collected.description, into, collected.code_sha256)
-            fetch_previous(workspace, collected.description.name, reach.repository, known_as)
+            name = collected.description.name
+            previous.bring(workspace, name, reach.repository, known_as.url, known_as.branch)
     if known_as.model:
         previous_model.bring(workspace, reach.registry, reach.max_bytes)
     section = SourceSection(
@@ -204,22 +205,6 @@ def meaning_sha256(description: Description) -> str:
     """Hex sha256 of model.yaml's values: comments, order of keys and defaults written out do not count."""
     values = description.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def fetch_previous(workspace: Path, name: Name, access: git.Access, known_as: Deployed) -> None:
-    """Write what git says is deployed: `previous/release.json`, this model's record where there is one, and
-    `previous/sites.json`, what each site runs already.
-    """
-    url = deployed.remote(known_as.url, workspace)
-    text, running = None, None
-    if known_as.url or Path(url).exists():
-        with git.session(access) as client, tempfile.TemporaryDirectory(prefix="nearedge-deployed-") as folder:
-            at = Path(folder)
-            if deployed.fetch(client, url, known_as.branch, at):
-                text = deployed.record_text(client, name, at)
-                running = site_usage.read(client, at)
-    deployed.keep_previous(text, workspace / record.PREVIOUS, url)
-    usage.write(workspace, running)
 
 
 def step_image(framework: str, images: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ ON_ONE_MACHINE = {
 }
 STEPS = {
     "fetch-model": "fetch a model, its data and its description",
+    "fetch-release": "fetch what is known of a release whose image exists",
     "convert-model": "convert it to OpenVINO IR",
     "verify-model": "prove that the IR predicts what the original predicts",
     "optimize-model": "choose the precision and runtime configuration to deploy",

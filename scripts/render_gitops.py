@@ -16,8 +16,9 @@ from nearedge.delivery.store import open_store
 from nearedge.files import new_directory, write_text
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
-from nearedge.release import description, profile, record
+from nearedge.release import description, profile, record, sections
 from nearedge.release.record import Record
+from nearedge.release.sections import TestSection
 
 NAME = "render-gitops"
 FOLDER = "gitops"
@@ -116,10 +117,19 @@ def release(workspace: Path, options: Options) -> tuple[Record, profile.Profile]
         store = open_store(reference, workspace, options.access)
         found = image_record.read(store, reference, record.read_previous(workspace))
         asked_by = "profile" if options.profile else f"the record of {reference}, whose profile is not given"
+        found = tested(found, workspace)
         return found, profile.read(options.profile or found.identity.profile, beside, asked_by)
     named = options.profile or description.read(beside / description.FILE_NAME).target.profile
     wanted = profile.read(named, beside, "profile" if options.profile else "target.profile")
     return record.assemble(workspace, wanted.name), wanted
+
+
+def tested(found: Record, workspace: Path) -> Record:
+    """The record with the test of its image in this run, where test-serving-image ran before this."""
+    test, image = sections.read_optional(workspace, TestSection), found.evidence.image
+    if test is None or image is None or not test.image.endswith(f"@{image.digest}"):
+        return found
+    return found.model_copy(update={"evidence": found.evidence.model_copy(update={"test": test})})
 
 
 def source_of(release: Record, now: Record) -> str:

@@ -37,7 +37,7 @@ def accept(workspace: Path, port: int, timeout: float) -> Outcome:
     Raises GateError for whatever does not hold, InputError where the workspace lacks a section or its samples.
     """
     client = ServingClient(port)
-    expected = record.identity(workspace, profile="")
+    expected = expected_release(workspace)
     ready_ms = client.wait_ready(timeout)
     say(f"ready {ready_ms:.0f} ms after its start")
     path = f"/v2/models/{expected.name}/versions/{expected.version}"
@@ -57,6 +57,15 @@ def accept(workspace: Path, port: int, timeout: float) -> Outcome:
         say(f"{samples} golden samples held over JSON and binary, largest difference {largest:g}")
     check_refusals(client, path, expected)
     return Outcome(ready_ms, samples, largest, samples)
+
+
+def expected_release(workspace: Path) -> Identity:
+    """The release that the image has to carry: the one that fetch-release brought, else that of the sections.
+
+    Raises InputError where there is neither.
+    """
+    fetched = workspace / record.FETCHED
+    return record.read(fetched).identity if fetched.is_file() else record.identity(workspace, profile="")
 
 
 def check_identity(expected: Identity, served: dict[str, Any]) -> None:

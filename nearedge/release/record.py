@@ -35,6 +35,8 @@ from nearedge.release.strict import Strict
 IDENTITY_FILE = "release.json"
 PREVIOUS = "previous/release.json"
 """Where fetch-model puts the record that git says is deployed, relative to the workspace."""
+FETCHED = "fetched/release.json"
+"""Where fetch-release puts the record of a release whose image exists, relative to the workspace."""
 PREVIOUS_MODEL = "previous/model"
 """Where fetch-model puts that release's own model.xml, model.bin and release.json, where it was asked to."""
 

@@ -1,4 +1,4 @@
-"""build-on-edge asks a microshift-small node for no more than platform and a running model leave of it."""
+"""build-on-edge and upgrade-model ask a microshift-small node for no more than platform and a model leave of it."""
 
 import itertools
 from pathlib import Path
@@ -10,7 +10,7 @@ import yaml
 from nearedge.release import profile
 
 ROOT = Path(__file__).parents[2]
-PIPELINE = ROOT / "pipelines" / "build-on-edge" / "build-on-edge.yaml"
+PIPELINE, UPGRADE = (ROOT / "pipelines" / name / f"{name}.yaml" for name in ("build-on-edge", "upgrade-model"))
 UNITS = {"Mi": 1.0, "Gi": 1024.0}
 AFFINITY_ASSISTANT = (50, 100.0)
 """Thousandths of a core and MiB that the pod asks for which Tekton keeps beside a run with a volume claim."""
@@ -28,10 +28,10 @@ def request(container: dict[str, Any]) -> tuple[int, float]:
     return int(asked["cpu"][:-1]), float(asked["memory"][:-2]) * UNITS[asked["memory"][-2:]]
 
 
-def pods() -> dict[str, tuple[int, float]]:
+def pods(pipeline: Path) -> dict[str, tuple[int, float]]:
     """What the pod of each Task asks for: all its steps and sidecars together, since Tekton adds them up."""
     found = {}
-    for task in spec_of(PIPELINE)["tasks"]:
+    for task in spec_of(pipeline)["tasks"]:
         name = task["taskRef"]["name"]
         spec = spec_of(ROOT / "tasks" / name / f"{name}.yaml")
         asked = [request(one) for one in (*spec["steps"], *spec.get("sidecars", []))]
@@ -39,7 +39,10 @@ def pods() -> dict[str, tuple[int, float]]:
     return found
 
 
-@pytest.mark.parametrize(("name", "asked"), pods().items(), ids=lambda value: value if isinstance(value, str) else "")
+PODS = pods(UPGRADE) | pods(PIPELINE)
+
+
+@pytest.mark.parametrize(("name", "asked"), PODS.items(), ids=lambda value: value if isinstance(value, str) else "")
 def test_each_pod_fits_beside_a_model(name: str, asked: tuple[int, float]) -> None:
     cpu, memory = (one + other for one, other in zip(asked, AFFINITY_ASSISTANT, strict=True))
     assert cpu <= SMALL.left_cpu_m - round(SMALL.model.cpu * 1000), name

@@ -143,5 +143,6 @@ def test_no_param_stands_in_a_script(path: Path) -> None:
 def test_the_pipelines_step_images_default_to_this_version() -> None:
     for path in PIPELINES:
         (param,) = [p for p in document_of(path)["spec"]["params"] if p["name"] == "step-images"]
-        names = ("core", "onnx") if path.stem == "build-on-edge" else ("core", "onnx", "pytorch", "tensorflow")
+        few = {"build-on-edge": ("core", "onnx"), "upgrade-model": ("core",)}
+        names = few.get(path.stem, ("core", "onnx", "pytorch", "tensorflow"))
         assert param["default"] == {name: f"nearedge/{name}:{__version__}" for name in names}

@@ -7,6 +7,8 @@ may say another place, where the image was mirrored since, or nothing.
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from nearedge.delivery import oci, referrers, upgrade
 from nearedge.delivery.image import MODEL_LABEL, RUNTIME_LABEL, VERSION_LABEL
 from nearedge.delivery.layout import Layout
@@ -14,9 +16,11 @@ from nearedge.delivery.reference import Reference
 from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError
 from nearedge.release import record as records
+from nearedge.release.description import Name
 from nearedge.release.record import Record
 from nearedge.release.sections import ImageSection, Layer
 
+MODEL_NAME: TypeAdapter[str] = TypeAdapter(Name)
 MOST_BYTES = 4 << 20
 """Of a record; one of ours has some ten thousand."""
 BASE_NAME, BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
@@ -65,6 +69,10 @@ def labels_of(store: Layout | Repository, manifest: oci.Manifest, where: str) ->
 def check_model(labels: Mapping[str, str], record: Record, where: str) -> None:
     """Raise InputError where the image's own labels name another model or version than the record."""
     identity = record.identity
+    try:
+        MODEL_NAME.validate_python(identity.name)
+    except ValidationError as error:  # it becomes a folder's name
+        raise InputError(f"the record attached to {where}: {oci.shown(identity.name)} is no name of a model") from error
     for label, told in ((MODEL_LABEL, identity.name), (VERSION_LABEL, identity.version)):
         if labels.get(label) != told:
             said = oci.shown(labels.get(label, "nothing"))
