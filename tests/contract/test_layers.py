@@ -13,8 +13,17 @@ ALLOWED = {
     "nearedge/release": (*BASE, "nearedge.release"),
     "nearedge/runner": (*BASE, "nearedge.runner"),
     "nearedge/delivery": (*BASE, "nearedge.release", "nearedge.delivery"),
+    "nearedge/api": (*BASE, "nearedge.release", "nearedge.runner", "nearedge.delivery", "nearedge.api"),
     "converters": (*BASE, "nearedge.release", "converters"),
-    "scripts": (*BASE, "nearedge.release", "nearedge.runner", "nearedge.delivery", "converters", "scripts"),
+    "scripts": (
+        *BASE,
+        "nearedge.release",
+        "nearedge.runner",
+        "nearedge.delivery",
+        "nearedge.api",
+        "converters",
+        "scripts",
+    ),
 }
 OURS = {"nearedge", "converters", "scripts", "serving_image"}
 HEAVY = {"torch", "tensorflow", "nncf", "onnx", "onnxruntime", "keras"}
