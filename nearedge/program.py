@@ -44,6 +44,13 @@ def optional_path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def optional_bytes(text: str) -> int | None:
+    """A number of bytes, or None for the empty text."""
+    if text and not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of bytes")
+    return int(text) if text else None
+
+
 def boolean(text: str) -> bool:
     """`true` or `false`, as Tekton's string params carry them."""
     if text not in ("true", "false"):

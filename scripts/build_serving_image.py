@@ -8,28 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from nearedge.delivery import bases, layers, naming, referrers, sbom, upgrade
+from nearedge.delivery import bases, budget, evidence_attached, layers, naming, sbom, upgrade
 from nearedge.delivery.access import Access
-from nearedge.delivery.image import Built, Choices, build
-from nearedge.delivery.layout import Layout
+from nearedge.delivery.image import Built, Choices, prepare, put
 from nearedge.delivery.model_layers import Flavour, ModelLayout
-from nearedge.delivery.proven import SOURCE, proven
+from nearedge.delivery.proven import proven
 from nearedge.delivery.reference import Reference, parse
-from nearedge.delivery.repository import Repository
-from nearedge.delivery.store import open_store
+from nearedge.delivery.store import open_store, open_stores
 from nearedge.errors import InputError
 from nearedge.files import write_text
-from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
+from nearedge.program import add_results, boolean, guarded, new_parser, optional_bytes, optional_path, write_results
 from nearedge.progress import say
-from nearedge.release import description, profile, record, sections
-from nearedge.release.sections import (
-    ImageSection,
-    Layer,
-    TestSection,
-)
+from nearedge.release import record, sections
+from nearedge.release.sections import ImageSection, Layer, TestSection
 
 NAME = "build-serving-image"
 SBOM = "release/sbom.json"
+SITES = "sites:"
+"""What stands before the sites, after the tags and annotations; no tag holds a colon, and annotations hold a '='."""
 Compression = Literal["gzip", "zstd"]
 
 
@@ -50,6 +46,10 @@ class Options:
     layout: ModelLayout = "single"
     modelcar_base: str = ""
     """What a modelcar is built on; empty for nothing."""
+    sites: tuple[str, ...] = ()
+    """SITE or SITE=PROFILE each, to say what they pull."""
+    max_transfer_bytes: int | None = None
+    """What each of them may pull; None for no gate."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,13 +90,25 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--attach", type=boolean, default=True, help="false: do not attach SBOM and release record to the image"
     )
-    options.add_argument("more", nargs="*", metavar="TAG|KEY=VALUE", help="further tags and annotations, after --")
+    options.add_argument(
+        "--max-transfer-bytes",
+        type=optional_bytes,
+        metavar="BYTES",
+        help="most that a site may have to pull, else nothing is pushed; empty for no gate",
+    )
+    options.add_argument(
+        "more",
+        nargs="*",
+        metavar=f"TAG|KEY=VALUE|{SITES} SITE[=PROFILE]",
+        help=f"after --: further tags and annotations, then '{SITES}' and the sites to say the bytes for",
+    )
     add_results(
         options,
         image_url="reference of the image, without digest",
         image_digest="its digest",
         uploaded_bytes="bytes sent to the registry (or written to the layout)",
         upgrade_bytes="bytes that a site with the previous release pulls; empty where none is known",
+        largest_transfer_bytes="the most that one of the sites pulls; empty where none is named",
     )
     return options
 
@@ -104,8 +116,9 @@ def parser() -> argparse.ArgumentParser:
 def run(workspace: Path, options: Options) -> ImageSection:
     """Build the image of the release in `workspace`, put it into its target and write the section `image`.
 
-    Raises GateError where the accuracy gate has not been passed, InputError for files that are not those it passed
-    with, OutsideError where a registry cannot be reached or refuses.
+    Raises GateError where the accuracy gate has not been passed or a site would pull more than it may, InputError for
+    files that are not those it passed with, OutsideError where a registry cannot be reached or refuses. Nothing is
+    pushed where the gate does not hold.
     """
     sections.clear(workspace, ImageSection, TestSection)  # a test of an earlier image says nothing of this one
     target = parse(options.serving_image, allow_layout=options.allow_layout)
@@ -118,7 +131,12 @@ def run(workspace: Path, options: Options) -> ImageSection:
     with tempfile.TemporaryDirectory(dir=workspace, prefix=".image-") as scratch:
         base = find_base(workspace, options, Path(scratch))
         store = open_store(target, workspace, options.access, create=True, beside=base.base.store)
-        built = build(base.base, files, store, target.tag, Path(scratch), choices)
+        image = prepare(base.base, files, Path(scratch), choices)
+        opened = open_stores(workspace, options.access, store, allow_layout=options.allow_layout)
+        reckoning = budget.Reckoning(image.manifest, image.contents, opened)
+        transfers = budget.at_sites(workspace, options.sites, reckoning)
+        budget.gate(transfers, options.max_transfer_bytes, options.layout)
+        built = put(image, store, target.tag, choices)
     pulled = upgrade.pulled_from(store, built.manifest, record.read_previous(workspace))
     section = ImageSection(
         url=str(target),
@@ -135,12 +153,14 @@ def run(workspace: Path, options: Options) -> ImageSection:
         uploaded_bytes=built.uploaded_bytes,
         upgrade_bytes=pulled.whole if pulled else None,
         upgrade_partial_bytes=pulled.partial if pulled else None,
+        sites=transfers,
+        max_transfer_bytes=options.max_transfer_bytes,
     )
     bill = sbom.encode(sbom.of_release(base.base, base.name, files, target, built.digest))
     write_text(workspace / SBOM, bill.decode())
     sections.write(workspace, section)
     if options.attach:
-        attach(workspace, store, built, bill)
+        evidence_attached.attach(workspace, store, built.manifest, bill)
     tell(target, built, section)
     return section
 
@@ -169,19 +189,6 @@ def find_base(workspace: Path, options: Options, scratch: Path) -> bases.Found:
     return bases.find(wanted, workspace, options.access, allow_layout=allowed, cache=options.cache, starts=serves)
 
 
-def attach(workspace: Path, store: Layout | Repository, built: Built, bill: bytes) -> None:
-    """Attach SBOM and release record to the image; what it has already stays, as evidence is gathered once."""
-    name = description.read(workspace / SOURCE / description.FILE_NAME).target.profile
-    whole = record.dump(record.assemble(workspace, profile.read(name, workspace / SOURCE).name)).encode()
-    attachments = (
-        referrers.Attachment(referrers.SBOM_TYPE, "sbom.cdx.json", bill),
-        referrers.Attachment(referrers.RECORD_TYPE, record.IDENTITY_FILE, whole),
-    )
-    sent = referrers.attach(store, built.manifest.descriptor, attachments)
-    if sent:
-        say(f"attached SBOM and release record, {megabytes(sent)}")
-
-
 def tell(target: Reference, built: Built, section: ImageSection) -> None:
     """Say what was built, or that nothing new was."""
     verb = "nothing new: the target already has" if built.was_there else "built"
@@ -204,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def action() -> None:
         access = Access(given.ca_bundle, given.dockerconfig, given.plain_http)
+        end = given.more.index(SITES) if SITES in given.more else len(given.more)
         options = Options(
             given.serving_image,
             given.base_image,
@@ -212,10 +220,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             None,
             given.compression,
             given.attach,
-            tuple(given.more),
+            tuple(given.more[:end]),
             given.flavour,
             given.layout,
             given.modelcar_base,
+            tuple(given.more[end + 1 :]),
+            given.max_transfer_bytes,
         )
         section = run(given.workspace, options)
         pulled = "" if section.upgrade_bytes is None else str(section.upgrade_bytes)
@@ -225,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             image_digest=section.digest,
             uploaded_bytes=str(section.uploaded_bytes),
             upgrade_bytes=pulled,
+            largest_transfer_bytes=str(max(one.bytes for one in section.sites)) if section.sites else "",
         )
 
     return guarded(NAME, action)

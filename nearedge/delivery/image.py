@@ -4,13 +4,13 @@
 layout and to a registry. No container runs and no base layer is unpacked; layers that the target has are not sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from nearedge.delivery import chunked, oci
 from nearedge.delivery import digest as digests
-from nearedge.delivery import oci
 from nearedge.delivery.layers import Compression, Layer
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.model_layers import Flavour, ModelFiles, ModelLayout, model_layers, modelcar_layers
@@ -50,6 +50,22 @@ class Choices:
     compression: Compression = "fast"
     layout: ModelLayout = "single"
     flavour: Flavour = "serving"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image that is known in full and in no target yet; its own layers lie in files."""
+
+    base: Base
+    manifest: oci.Manifest
+    config: bytes
+    layers: tuple[Layer, ...]
+
+    def contents(self, layer: oci.Descriptor) -> chunked.Contents:
+        """The table of contents of one of its zstd:chunked layers, ours or the base's."""
+        own = {one.descriptor.digest: one for one in self.layers}.get(layer.digest)
+        store = chunked.LayerFile(own.title, own.path) if own else self.base.store
+        return chunked.read_contents(store, layer)
 
 
 @dataclass(frozen=True)
@@ -144,6 +160,14 @@ def build(
 
     Raises InputError where a model file is not the one that was proven, OutsideError where the target refuses.
     """
+    return put(prepare(base, files, scratch, choices), target, tag, choices)
+
+
+def prepare(base: Base, files: ModelFiles, scratch: Path, choices: Choices | None = None) -> Prepared:
+    """Make the image's layers in the folder `scratch`, its config and its manifest; no target is asked for anything.
+
+    Raises InputError where a model file is not the one that was proven.
+    """
     chosen = choices or Choices()
     serves = chosen.flavour == "serving"
     if serves:
@@ -156,13 +180,19 @@ def build(
     config = oci.encode(new_config(base, layers, labels))
     described = oci.Descriptor(oci.CONFIG, digests.of_bytes(config), len(config))
     manifest = new_manifest(described, base.manifest.layers, layers, described_as)
-    tags = tuple(dict.fromkeys((tag, *chosen.tags)))
+    return Prepared(base, manifest, config, tuple(layers))
+
+
+def put(image: Prepared, target: StoreOf, tag: str, choices: Choices | None = None) -> Built:
+    """Put an image into `target` under `tag` and the choices' own; what is there is not sent. Raises OutsideError."""
+    base, manifest = image.base, image.manifest
+    tags = tuple(dict.fromkeys((tag, *(choices or Choices()).tags)))
     there = [target.find(name) for name in tags]
     was_there = all(found is not None and found.content == manifest.content for found in there)
     uploaded = sum(target.adopt(layer, base.store) for layer in base.manifest.layers)
-    uploaded += sum(target.add_file(layer.descriptor, layer.path) for layer in layers)
-    uploaded += target.add_bytes(described, config) + sum(target.publish(manifest, name) for name in tags)
-    return Built(manifest, titles(base, layers), uploaded, was_there)
+    uploaded += sum(target.add_file(layer.descriptor, layer.path) for layer in image.layers)
+    uploaded += target.add_bytes(manifest.config, image.config) + sum(target.publish(manifest, name) for name in tags)
+    return Built(manifest, titles(base, image.layers), uploaded, was_there)
 
 
 def annotations(files: ModelFiles, base: Base, *, serves: bool = True) -> dict[str, str]:
@@ -182,7 +212,7 @@ def annotations(files: ModelFiles, base: Base, *, serves: bool = True) -> dict[s
     return {f"{ANNOTATION}{name}": text for name, text in said.items() if text}
 
 
-def titles(base: Base, layers: list[Layer]) -> tuple[str, ...]:
+def titles(base: Base, layers: Iterable[Layer]) -> tuple[str, ...]:
     """A name for each layer, for people: the base's by number or by the title its manifest gives."""
     below = [layer.annotations.get(oci.TITLE) or f"base {n}" for n, layer in enumerate(base.manifest.layers, 1)]
     return (*below, *(layer.title for layer in layers))

@@ -1,13 +1,13 @@
 """Where images are: a layout on disk or a repository of a registry, behind one protocol."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from nearedge.delivery import oci
 from nearedge.delivery.access import Access
 from nearedge.delivery.layout import Layout
-from nearedge.delivery.reference import Reference
+from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
 from nearedge.errors import InputError
@@ -51,6 +51,13 @@ class Store(Protocol):
 
     def publish(self, manifest: oci.Document, tag: str) -> int:
         """Add the manifest, after all that it names, and let `tag` (where not empty) name it; the bytes that took."""
+
+
+def open_stores(
+    workspace: Path, access: Access, beside: Layout | Repository, *, allow_layout: bool
+) -> Callable[[str], Layout | Repository]:
+    """A function that opens the store of an image by its reference, as `open_store` does."""
+    return lambda text: open_store(parse(text, allow_layout=allow_layout), workspace, access, beside=beside)
 
 
 def open_store(

@@ -37,6 +37,10 @@ class Profile(Strict):
     instruction_set: InstructionSet
     disk_gib: Annotated[int, Field(gt=0)]
     link_mbit_s: Annotated[float, Field(gt=0)]
+    partial_pulls: bool = Field(
+        default=False,
+        description="whether the nodes' engines are set to pull the changed chunks of zstd:chunked layers only",
+    )
 
     @property
     def threads(self) -> int:

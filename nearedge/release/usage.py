@@ -15,6 +15,14 @@ PATH = "previous/sites.json"
 """Where fetch-model puts it, relative to the workspace; absent where there is no repository to read."""
 
 
+class Image(Strict):
+    """An image that a site runs, as its release record has it."""
+
+    url: str = Field(description="reference without digest")
+    digest: str
+    layers: list[str] = Field(description="their digests")
+
+
 class Running(Strict):
     """One model at a site. Memory in MiB, CPU in thousandths of a core; null: nothing says it."""
 
@@ -24,6 +32,7 @@ class Running(Strict):
     cpu_request_m: int | None
     cpu_limit_m: int | None
     told_by: Literal["record", "manifests", "unknown"]
+    image: str = Field(default="", description="digest of its image, which is in `images`; empty: no record says it")
 
     @property
     def known(self) -> bool:
@@ -36,10 +45,16 @@ class Usage(Strict):
 
     schema_version: Literal[1] = 1
     sites: dict[str, list[Running]] = Field(default={}, description="sorted by name")
+    images: dict[str, Image] = Field(default={}, description="by digest, those that a site runs")
 
     def others(self, site: str, name: str) -> list[Running]:
         """What runs at `site` besides the model `name`; nothing at a site that is not in git yet."""
         return [one for one in self.sites.get(site, []) if one.name != name]
+
+    def images_at(self, site: str) -> list[Image]:
+        """The images whose blobs a site has: those that git says it runs, of every model, each once, by digest."""
+        digests = sorted({one.image for one in self.sites.get(site, [])})
+        return [self.images[digest] for digest in digests if digest in self.images]
 
 
 def write(workspace: Path, usage: Usage | None) -> None:

@@ -3,6 +3,7 @@
 `upgrade.pulled_bytes` answers the same from a record alone, for whole blobs only, where no store is reachable.
 """
 
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from nearedge.delivery import oci
@@ -36,18 +37,31 @@ def pulled(
     if previous is not None and previous.descriptor.digest == new.descriptor.digest:
         return Pulled(0, 0)
     there = {layer.digest: layer for layer in previous.layers} if previous else {}
-    lacking = {layer.digest: layer for layer in new.layers if layer.digest not in there}
+    lacking = lacked(new, there)
     documents = new.descriptor.size
     if previous is None or previous.config.digest != new.config.digest:
         documents += new.config.size
     have: list[Contents] = []
-    if any(map(is_chunked, lacking.values())):
+    if any(map(is_chunked, lacking)):
         have = [read_contents(previous_store or store, layer) for layer in there.values() if is_chunked(layer)]
-    partial = sum(
-        needed(read_contents(store, layer), have, engine) if is_chunked(layer) else layer.size
-        for layer in lacking.values()
-    )
-    return Pulled(documents + partial, documents + sum(layer.size for layer in lacking.values()))
+    layers = of_layers(lacking, lambda layer: read_contents(store, layer), have, engine)
+    return Pulled(documents + layers.partial, documents + layers.whole)
+
+
+def lacked(new: oci.Manifest, there: Container[str]) -> list[oci.Descriptor]:
+    """The layers of `new` whose digests are not `there`, each once."""
+    return list({layer.digest: layer for layer in new.layers if layer.digest not in there}.values())
+
+
+def of_layers(
+    lacking: Iterable[oci.Descriptor],
+    read: Callable[[oci.Descriptor], Contents],
+    have: Sequence[Contents],
+    engine: Engine = CURRENT,
+) -> Pulled:
+    """What layers move to a site that has none of them and the chunks of `have`; `read` gives their own contents."""
+    sizes = [(needed(read(x), have, engine) if is_chunked(x) else x.size, x.size) for x in lacking]
+    return Pulled(sum(partial for partial, _ in sizes), sum(whole for _, whole in sizes))
 
 
 def pulled_bytes(

@@ -5,6 +5,8 @@ the footer is never asked for, since nothing vouches for it.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import requests
 import zstandard
@@ -22,12 +24,24 @@ WINDOW = 1 << 25
 """Bytes of memory that a frame may ask for."""
 
 
+@dataclass(frozen=True)
+class LayerFile:
+    """A layer in a file, which is in no store yet."""
+
+    where: str
+    file: Path
+
+    def path(self, _: str) -> Path:
+        """Where its bytes lie."""
+        return self.file
+
+
 def is_chunked(layer: oci.Descriptor) -> bool:
     """Whether the layer says where its table of contents lies."""
     return form.CHECKSUM in layer.annotations or form.OLD_CHECKSUM in layer.annotations
 
 
-def read_contents(store: Layout | Repository, layer: oci.Descriptor) -> Contents:
+def read_contents(store: Layout | LayerFile | Repository, layer: oci.Descriptor) -> Contents:
     """The contents of `layer`, whose table is read by a Range request.
 
     Raises OutsideError, one line, where the layer has no table, the table is not the one that the annotation names, or
@@ -61,9 +75,9 @@ def decompressed(data: bytes, span: Span, where: str) -> bytes:
     return text
 
 
-def read_part(store: Layout | Repository, blob: oci.Descriptor, span: Span, where: str) -> bytes:
+def read_part(store: Layout | LayerFile | Repository, blob: oci.Descriptor, span: Span, where: str) -> bytes:
     """The bytes of `span`. Raises OutsideError where the store lacks them."""
-    if isinstance(store, Layout):
+    if not isinstance(store, Repository):
         try:
             with store.path(blob.digest).open("rb") as file:
                 file.seek(span.start)

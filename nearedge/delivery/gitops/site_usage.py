@@ -16,7 +16,7 @@ from nearedge.delivery.git import Git
 from nearedge.delivery.gitops.fleet import BASE, named_in
 from nearedge.delivery.gitops.quantity import mebibytes, thousandths
 from nearedge.release.record import IDENTITY_FILE, Record
-from nearedge.release.usage import Running, Usage
+from nearedge.release.usage import Image, Running, Usage
 
 ENDINGS = (".yaml", ".yml", ".json")
 MOST_MANIFESTS = 50
@@ -31,7 +31,8 @@ Figures = dict[str, int | None]
 def read(client: Git, at: Path) -> Usage:
     """The models of each site in the branch that was fetched into the repository `at`."""
     paths = files(client.run("ls-tree", "-r", "-l", "-z", "FETCH_HEAD", "--", "sites/", "models/", at=at))
-    known: dict[str, Running] = {}
+    known: dict[tuple[str, str, bool], Running] = {}
+    images: dict[str, Image] = {}
     sites: dict[str, list[Running]] = {}
     named = named_in(client, at, "FETCH_HEAD")
     for site, name in sorted({(part[1], part[2]) for part in map(parts, paths) if is_of_site(part)}):
@@ -39,12 +40,17 @@ def read(client: Git, at: Path) -> Usage:
         base = [path for path in paths if path.startswith(f"{folder}/")]
         own = [path for path in paths if path.startswith(f"sites/{site}/{name}/")]
         where = site if any(path.endswith(ENDINGS) and not path.endswith("/kustomization.yaml") for path in own) else ""
-        key = f"{where}/{folder}"  # the sites that take a release as it is share what is read of it
+        key = (where, folder, (site, name) in named)  # the sites that take a release as it is share what is read of it
         if key not in known:
-            record = f"{folder}/{IDENTITY_FILE}"
+            text = next(show(client, at, [path for path in base if path == f"{folder}/{IDENTITY_FILE}"]), "")
+            record = record_of(text)
             known[key] = running(client, at, name, record, [*own, *base] if where else base)
+            image = image_of(record) if (site, name) in named else None
+            if image is not None:
+                images[image.digest] = image
+                known[key] = known[key].model_copy(update={"image": image.digest})
         sites.setdefault(site, []).append(known[key])
-    return Usage(sites=sites)
+    return Usage(sites=sites, images=images)
 
 
 def files(listing: str) -> list[str]:
@@ -68,13 +74,13 @@ def is_of_site(names: list[str]) -> bool:
     return len(names) > 3 and names[0] == "sites"
 
 
-def running(client: Git, at: Path, name: str, record: str, paths: list[str]) -> Running:
-    """What is known of one model: its record, at the path `record`, tells what was measured, the manifests the rest."""
+def running(client: Git, at: Path, name: str, record: Record | None, paths: list[str]) -> Running:
+    """What is known of one model: its record tells what was measured, the manifests the rest."""
     figures: Figures = dict.fromkeys(FIGURES)
     manifests = [path for path in paths if path.endswith(ENDINGS) and not path.endswith("/release.json")]
     for text in show(client, at, manifests[:MOST_MANIFESTS]):
         figures |= {key: value for key, value in of_manifest(text).items() if value is not None}
-    told = of_record(next(show(client, at, [path for path in paths if path == record]), ""))
+    told = of_record(record)
     by = "record" if told else "manifests" if figures["memory_request_mib"] is not None else "unknown"
     return Running.model_validate({"name": name, **figures, **told, "told_by": by})
 
@@ -84,12 +90,23 @@ def show(client: Git, at: Path, paths: Iterable[str]) -> Iterator[str]:
     return (client.run("show", f"FETCH_HEAD:{path}", at=at) for path in paths)
 
 
-def of_record(text: str) -> Figures:
-    """What a release record says; nothing where it cannot be read or nothing was measured, which the manifests mend."""
+def record_of(text: str) -> Record | None:
+    """The record in a text, None where it cannot be read."""
     try:
-        measured = Record.model_validate(json.loads(text)).evidence.benchmark
+        return Record.model_validate(json.loads(text))
     except (ValueError, ValidationError, RecursionError):
-        return {}
+        return None
+
+
+def image_of(record: Record | None) -> Image | None:
+    """The image of a release, None where its record names none."""
+    found = record.evidence.image if record else None
+    return Image(url=found.url, digest=found.digest, layers=[one.digest for one in found.layers]) if found else None
+
+
+def of_record(record: Record | None) -> Figures:
+    """What a release record says; nothing where none can be read or nothing was measured, which the manifests mend."""
+    measured = record.evidence.benchmark if record else None
     if measured is None:
         return {}
     found: Figures = {key: getattr(measured, key) for key in FIGURES}

@@ -27,7 +27,7 @@ from nearedge.release.sections.benchmark import (
     Timing,
     Trial,
 )
-from nearedge.release.sections.image import ImageSection, Layer, TestSection
+from nearedge.release.sections.image import ImageSection, Layer, SiteTransfer, TestSection
 from nearedge.release.sections.optimization import DOES_NOT_HOLD, Candidate, OptimizationSection, RuntimeConfiguration
 from nearedge.release.sections.source import (
     ConversionSection,
@@ -77,6 +77,7 @@ __all__ = [
     "RuntimeConfiguration",
     "Section",
     "SiteFit",
+    "SiteTransfer",
     "SourceIdentity",
     "SourceSection",
     "TensorSpec",

@@ -16,6 +16,25 @@ class Layer(Strict):
     title: str
 
 
+class SiteTransfer(Strict):
+    """What a site pulls for the image, against the images that git says it runs."""
+
+    site: str
+    bytes: int = Field(description="what its engine pulls: partial_bytes with partial pulls, else whole_bytes")
+    partial_bytes: int = Field(description="with partial pulls of zstd:chunked layers")
+    whole_bytes: int = Field(description="every blob that it lacks, in full")
+    link_mbit_s: float = Field(description="its link, as its profile says")
+    against: list[str] = Field(description="digests of the images whose layers count as there")
+    at_most: bool = Field(
+        default=False, description="a table of contents of what is there could not be read; it may be less"
+    )
+
+    @property
+    def seconds(self) -> float:
+        """How long its link takes for it, with nothing else on it."""
+        return self.bytes * 8 / (self.link_mbit_s * 1e6)
+
+
 class ImageSection(Section):
     """What build-serving-image made."""
 
@@ -37,6 +56,8 @@ class ImageSection(Section):
     upgrade_partial_bytes: int | None = Field(
         default=None, description="the same where the site's engine pulls changed chunks only; null: none known"
     )
+    sites: list[SiteTransfer] = Field(default=[], description="what each site that was named pulls")
+    max_transfer_bytes: int | None = Field(default=None, description="the budget that each site holds; null: none")
 
 
 class TestSection(Section):
