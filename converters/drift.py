@@ -69,7 +69,11 @@ class Watched:
             summary = summary_of(kind)
             if summary is not None:
                 found.append(self.reference(name, summary, [part[summary] for part in self.outputs[name]], "output"))
-        return [one for one in found if one is not None][:MOST_TENSORS]
+        kept = [one for one in found if one is not None][:MOST_TENSORS]
+        if kept:
+            named = ", ".join(f"{one.of} {one.tensor}" for one in kept)
+            say(f"drift: the image will carry how {named} lie in {rows} rows")
+        return kept
 
     def reference(self, name: str, summary: DriftSummary, parts: Sequence[Numbers], of: str) -> DriftReference | None:
         """The bins of one tensor; None, which is said, where all rows are alike and nothing could differ."""

@@ -17,8 +17,9 @@ def references(rows, kind, predict, rows_each=1, image=None):
     return {one.tensor: one for one in watched.references({"y": kind}, rows)}
 
 
-def test_numbers_fall_into_deciles():
+def test_numbers_fall_into_deciles(capsys):
     found = references(500, "value", lambda x: x * 2 + 1)
+    assert "how input x, output y lie in 500 rows" in capsys.readouterr().err
     assert set(found) == {"x", "y"} and found["x"].of == "input" and found["y"].of == "output"
     for one in found.values():
         assert one.summary == "mean" and one.batched and one.rows == 500 and len(one.edges) == 9
