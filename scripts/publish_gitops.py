@@ -4,10 +4,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nearedge.delivery import access as registry
-from nearedge.delivery import git
+from nearedge.delivery import budget, git
 from nearedge.delivery.forges.pull_request import FORGES, NONE, Choice
 from nearedge.delivery.forges.review import Asked, Review, ask
 from nearedge.delivery.gitops import publish
@@ -80,7 +82,9 @@ def run(
     release = publish.rendered(workspace / FOLDER)
     author.check()
     target = publish.target_of(git_url, branch, workspace)
+    transfer = budget.known(workspace, release.record)
     if review is not None:
+        review = replace(review, transfer=transfer)
         with git.session(access or git.Access()) as client:
             asked = ask(client, target, release, author, review, workspace.resolve())
         say(outcome(asked, target))
@@ -88,7 +92,7 @@ def run(
     if not git_url:
         publish.create_local(Path(target.url), branch)
     with git.session(access or git.Access()) as client:
-        done = publish.publish(client, target, release, author, message)
+        done = publish.publish(client, target, release, author, partial(message, transfer=transfer))
     if done.changed:
         say(f"commit {done.commit[:12]} in {target.shown}; sites that move: {', '.join(done.sites) or 'none'}")
     else:

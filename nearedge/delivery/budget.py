@@ -12,14 +12,16 @@ from pathlib import Path
 
 from nearedge.delivery import chunked, oci
 from nearedge.delivery.chunked import CURRENT, Contents, Engine, Pulled
+from nearedge.delivery.gitops.figures import megabytes
 from nearedge.delivery.layout import Layout
 from nearedge.delivery.proven import SOURCE
 from nearedge.delivery.repository import Repository
 from nearedge.errors import GateError, InputError, OutsideError, UsageError
 from nearedge.progress import say
-from nearedge.release import description, profile, usage
+from nearedge.release import description, profile, sections, usage
 from nearedge.release.profile import Profile
-from nearedge.release.sections import SiteTransfer
+from nearedge.release.record import Record
+from nearedge.release.sections import ImageSection, SiteTransfer
 from nearedge.release.usage import Image, Usage
 
 MOST_NAMED = 5
@@ -137,6 +139,13 @@ def remedy(over: Sequence[SiteTransfer], most: int, layout: str) -> str:
     return f"take {finer}a smaller precision, the base that the sites have already, or raise it"
 
 
+def known(workspace: Path, release: Record) -> dict[str, SiteTransfer]:
+    """What each site pulls for the release, by site: as this run reckoned, else as the record has it."""
+    now, there = sections.read_optional(workspace, ImageSection), release.evidence.image
+    image = now if now is not None and there is not None and now.digest == there.digest else there
+    return {one.site: one for one in image.sites} if image else {}
+
+
 def lines(found: Sequence[SiteTransfer]) -> list[str]:
     """For people: the sites that pull the same in one line each, the most bytes first."""
     groups: dict[str, list[SiteTransfer]] = {}
@@ -156,12 +165,11 @@ def said(one: SiteTransfer) -> str:
     bound = "at most " if one.at_most else ""
     if not one.bytes:
         return "nothing: it runs this image"
-    size = f"{one.bytes / 1e6:.2f} MB" if one.bytes >= 10_000 else f"{one.bytes / 1e3:.1f} kB"
-    return f"{bound}{size}, {duration(one.seconds)} at {one.link_mbit_s:g} Mbit/s"
+    return f"{bound}{megabytes(one.bytes)}, {duration(one.seconds)} at {one.link_mbit_s:g} Mbit/s"
 
 
 def duration(seconds: float) -> str:
     """A time for people."""
     if seconds < 100:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

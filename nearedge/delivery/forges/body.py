@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nearedge.delivery import budget
 from nearedge.delivery.forges.markdown import code, document, plain
-from nearedge.delivery.gitops.figures import figures, megabytes
+from nearedge.delivery.gitops.figures import figures
 from nearedge.delivery.gitops.message import subject
 from nearedge.delivery.sbom_changes import Changes
 from nearedge.errors import UsageError
 from nearedge.release.record import Record
+from nearedge.release.sections import SiteTransfer
 
 NOT_KNOWN, NOT_MEASURED = "not known", "not measured"
 LONGEST = 60_000
@@ -23,12 +25,12 @@ ADDRESS = re.compile(r"https?://[^\s<>\"'`\\|\[\]()\x00-\x20\x7f]+")
 
 @dataclass(frozen=True)
 class Material:
-    """All that is said. `changes` None: `changes_unknown` says why; `transfer`: bytes that a site pulls, by site."""
+    """All that is said. `changes` None: `changes_unknown` says why; `transfer`: what a site pulls, by site."""
 
     now: Record
     before: Record | None
     sites: Sequence[str]
-    transfer: Mapping[str, int] = field(default_factory=dict)
+    transfer: Mapping[str, SiteTransfer] = field(default_factory=dict)
     changes: Changes | None = None
     changes_unknown: str = ""
     report_url: str = ""
@@ -90,7 +92,7 @@ def sites(material: Material) -> list[str]:
     fits = {one.site: one for one in benchmark.sites} if benchmark else {}
     lines = ["| site | pulls | fits | because |", "|---|---:|---|---|"]
     for site in material.sites:
-        pulled = megabytes(material.transfer[site]) if site in material.transfer else NOT_KNOWN
+        pulled = budget.said(material.transfer[site]) if site in material.transfer else NOT_KNOWN
         fit = fits.get(site)
         answer = NOT_KNOWN if fit is None else "yes" if fit.fits else "**no**"
         why = plain(fit.because) if fit else "what the site runs beside it was not looked at"

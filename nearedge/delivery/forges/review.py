@@ -17,6 +17,7 @@ from nearedge.delivery.gitops.publish import Author, Change, Rendered, Target
 from nearedge.delivery.gitops.source_branch import Proposed
 from nearedge.errors import NearedgeError
 from nearedge.release.record import Record
+from nearedge.release.sections import SiteTransfer
 
 SBOM, REPORT = "release/sbom.json", "report/report.md"
 LONGEST_REPORT = 1 << 20
@@ -26,14 +27,14 @@ LONGEST_REPORT = 1 << 20
 class Review:
     """How to ask: the forge, the branch to ask from (empty: by model and sites), the report's address, the registry.
 
-    `transfer` are the bytes that each site pulls, where that is known.
+    `transfer` is what each site pulls, where that is known.
     """
 
     choice: pull_request.Choice
     source_branch: str = ""
     report_url: str = ""
     registry: Access = field(default_factory=Access)
-    transfer: Mapping[str, int] = field(default_factory=dict)
+    transfer: Mapping[str, SiteTransfer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def ask(client: Git, target: Target, release: Rendered, author: Author, review: 
 
     def said(now: Record, before: Record | None, sites: list[str], held: dict[str, str]) -> str:
         seen.append(before)
-        return message(now, before, sites, held)
+        return message(now, before, sites, held, transfer=review.transfer)
 
     def plan(_: Git, at: Path) -> Change:
         return publish.of_release(release, at, said)

@@ -19,7 +19,9 @@ def figures(record: Record) -> dict[str, str]:
         found |= speed(evidence.benchmark)
     if evidence.image is not None:
         found["image"] = megabytes(evidence.image.size_bytes)
-        if evidence.image.upgrade_bytes is not None:
+        if evidence.image.sites:
+            found["a site pulls"] = f"{megabytes(max(one.bytes for one in evidence.image.sites))} at most"
+        elif evidence.image.upgrade_bytes is not None:
             found["a site pulls"] = megabytes(evidence.image.upgrade_bytes)
     if evidence.test is not None:
         found["golden samples held"] = f"{evidence.test.decisions_held} of {evidence.test.samples}"

@@ -2,17 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 
+from nearedge.delivery import budget
 from nearedge.delivery.gitops.figures import figures
 from nearedge.release.record import Record
+from nearedge.release.sections import SiteTransfer
 
 NO_SITES: Mapping[str, str] = {}
+NOT_KNOWN: Mapping[str, SiteTransfer] = {}
 
 
-def message(now: Record, before: Record | None, sites: Sequence[str], held: Mapping[str, str] = NO_SITES) -> str:
-    """Subject and body; `held` says what the sites run that stay. Figures that were not measured are left out."""
+def message(
+    now: Record,
+    before: Record | None,
+    sites: Sequence[str],
+    held: Mapping[str, str] = NO_SITES,
+    *,
+    transfer: Mapping[str, SiteTransfer] = NOT_KNOWN,
+) -> str:
+    """Subject and body; `held` says what the sites run that stay. Figures that were not measured are left out.
+
+    `transfer` has what a site pulls, where that is known.
+    """
     lines = [subject(now), ""]
     lines += [f"{'Upgrade' if before else 'First release'}, for {', '.join(sites) or 'no site yet'}.", ""]
     lines += [*figure_lines(now, before), ""]
+    pulled = budget.lines([transfer[site] for site in sites if site in transfer])
+    if pulled:
+        lines += ["To pull, against what git says is there:", *(f"- {line}" for line in pulled), ""]
     if held:
         lines += ["Other sites stay:", *(f"- {site} at {what}" for site, what in sorted(held.items())), ""]
     lines += [*(f"{key}: {value}" for key, value in trailers(now, before).items())]

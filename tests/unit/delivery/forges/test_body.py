@@ -13,8 +13,11 @@ from nearedge.delivery.sbom_changes import Changed, Changes, Part
 from nearedge.errors import UsageError
 from nearedge.release import record as records
 from nearedge.release.record import Evidence, Record
-from nearedge.release.sections.benchmark import SiteFit
+from nearedge.release.sections import SiteFit, SiteTransfer
 
+PULLED = SiteTransfer(
+    site="edge-1", bytes=71_234, partial_bytes=71_234, whole_bytes=200_000, link_mbit_s=10, against=["sha256:0"]
+)
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 
 
@@ -45,7 +48,7 @@ def test_an_upgrade_says_all_a_reviewer_asks() -> None:
         upgrade(),
         RECORD,
         ["edge-1", "edge-2", "edge-3"],
-        {"edge-1": 71_234},
+        {"edge-1": PULLED},
         parts,
         report_url="https://ci.example/r/1",
     )
@@ -55,7 +58,7 @@ def test_an_upgrade_says_all_a_reviewer_asks() -> None:
     assert any(line.startswith("| accuracy | 0.9852 ") and "drop 0.0018" in line for line in lines)
     assert any(line.startswith("| parity with the source | largest difference") for line in lines)
     assert any(line.startswith("| memory limit | 192 MiB") for line in lines)
-    assert "| `edge-1` | 71.2 kB | yes | 192 of 900 MiB |" in lines
+    assert "| `edge-1` | 71.2 kB, 0.1 s at 10 Mbit/s | yes | 192 of 900 MiB |" in lines
     assert "| `edge-2` | not known | **no** | 192 MiB \\| 100 MiB are free |" in lines
     assert "| `edge-3` | not known | not known | what the site runs beside it was not looked at |" in lines
     assert "| added | `attrs` | | `26.1` |" in lines

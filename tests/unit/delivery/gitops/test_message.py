@@ -6,6 +6,7 @@ from nearedge.delivery.gitops.figures import megabytes
 from nearedge.delivery.gitops.message import compared, message
 from nearedge.release import record as records
 from nearedge.release.record import Evidence
+from nearedge.release.sections import SiteTransfer
 
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 NOTHING = {name: None for name in Evidence.model_fields if name != "origin"}
@@ -42,6 +43,24 @@ def test_an_upgrade_shows_both() -> None:
     assert "- deployed p50: 0.12 ms (as before)" in lines
     assert "- a site pulls: 71.2 kB" in lines
     assert lines[-1] == "Previous-image: sha256:" + "d" * 64
+
+
+def test_sites_that_pull_the_same_are_one_line() -> None:
+    def pulled(site: str, size: int) -> SiteTransfer:
+        return SiteTransfer(
+            site=site, bytes=size, partial_bytes=size, whole_bytes=size, link_mbit_s=10, against=[], at_most=size == 7
+        )
+
+    sizes = {"a": 7, "b": 5_000_000, "c": 5_000_000, "d": 0, "not-for": 1}
+    found = {site: pulled(site, size) for site, size in sizes.items()}
+    lines = message(RECORD, RECORD, ["a", "b", "c", "d", "e"], transfer=found).splitlines()
+    start = lines.index("To pull, against what git says is there:")
+    assert lines[start + 1 : start + 5] == [
+        "- b, c: 5.0 MB, 4.0 s at 10 Mbit/s",
+        "- a: at most 0.0 kB, 0.0 s at 10 Mbit/s",
+        "- d: nothing: it runs this image",
+        "",
+    ]
 
 
 def test_what_was_not_measured_is_left_out() -> None:
