@@ -172,6 +172,8 @@ def chosen(options: Options) -> Choices:
         raise InputError(
             f"layout {options.layout}: a modelcar needs single, as OpenVINO Model Server reads model.bin as one file"
         )
+    if options.flavour == "serving" and not options.base_image:
+        raise InputError("base-image is empty; name the runtime base, or give flavour modelcar for the model alone")
     if options.flavour != "modelcar" and options.modelcar_base:
         raise InputError("modelcar-base is given, but the flavour is serving; give base-image, or flavour modelcar")
     compression: layers.Compression = "zstd" if options.compression == "zstd" else "fast"

@@ -61,7 +61,7 @@ def run(
     """
     if not images:
         raise UsageError("images: none given; name at least one")
-    asked = [mirror.wanted(image, to) for image in images]
+    asked = mirror.all_wanted(images, to)
     down, up = Bandwidth(mbit_s), Bandwidth(mbit_s)
     spool = Spool(workspace / FOLDER, down, patience)
     registries: dict[str, Registry] = {}

@@ -5,7 +5,7 @@ anything. An index is carried with all it names, since its digest holds for all 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,18 +37,29 @@ class Mirrored:
 def wanted(text: str, to: str) -> Wanted:
     """`SOURCE` or `SOURCE=NAME[:TAG]` for the registry (and path) `to`; name and tag stay where none is given.
 
-    Raises InputError for what is no reference.
+    An image by digest alone gets no tag, one by name alone is `latest`. Raises InputError for what is no reference.
     """
-    first, _, second = text.partition("=")
+    first, equals, second = text.partition("=")
     source = parse(first)
     host, _, path = to.removesuffix("/").partition("/")
     if not names_registry(host) or not HOST.fullmatch(host):
         raise InputError(f"to {to!r}: names no registry; write host[:port][/path]")
-    name, colon, tag = second.partition(":") if second else (source.name, "", source.tag)
+    name, colon, tag = second.partition(":") if equals else (source.name, "", "")
     if (colon and not TAG.fullmatch(tag)) or not NAME.fullmatch(name):
         raise InputError(f"{text}: {second!r} is no NAME[:TAG] for the target")
     target = parse(f"{host}/{path}/{name}" if path else f"{host}/{name}")
-    return Wanted(source, target.with_tag(tag))
+    return Wanted(source, target.with_tag(tag or source.tag or ("" if source.digest else source.which)))
+
+
+def all_wanted(texts: Sequence[str], to: str) -> list[Wanted]:
+    """The images that `texts` name, each once. Raises InputError for two of them at one place."""
+    found: dict[str, Wanted] = {}
+    for one in (wanted(text, to) for text in texts):
+        place = str(one.target if one.target.tag else replace(one.target, digest=one.source.digest))
+        other = found.setdefault(place, one)
+        if other.source != one.source:
+            raise InputError(f"{place}: {other.source} and {one.source} would both go there; give one =NAME:TAG")
+    return list(found.values())
 
 
 class Mirror:

@@ -276,7 +276,8 @@ def test_two_runs_do_not_share_a_spool(tmp_path):
     [
         ("core.example/a/b:1", "site.example/edge", "site.example/edge/a/b:1"),
         ("core.example/a/b:1=c:2", "site.example:5000", "site.example:5000/c:2"),
-        ("core.example/a/b:1=c", "site.example", "site.example/c"),
+        ("core.example/a/b:1=c", "site.example", "site.example/c:1"),
+        ("core.example/a/b", "site.example", "site.example/a/b:latest"),
         (f"core.example/a@sha256:{'0' * 64}", "site.example", "site.example/a"),
         (f"core.example/a:7@sha256:{'0' * 64}", "site.example/", "site.example/a:7"),
     ],
@@ -293,11 +294,20 @@ def test_where_an_image_goes(text, to, target):
         ("core.example/a:1", "site", "names no registry"),
         ("core.example/a:1=A:1", "site.example", "is no NAME"),
         ("core.example/a:1=a:", "site.example", "is no NAME"),
+        ("core.example/a:1=", "site.example", "is no NAME"),
     ],
 )
 def test_what_names_no_place(text, to, words):
     with pytest.raises(InputError, match=words):
         mirror.wanted(text, to)
+
+
+def test_one_place_takes_one_image():
+    digest = "sha256:" + "0" * 64
+    texts = ["core.example/a:1", f"core.example/a@{digest}", "core.example/a:1", "core.example/b:1"]
+    assert [str(one.source) for one in mirror.all_wanted(texts, "site.example")] == [*texts[:2], texts[3]]
+    with pytest.raises(InputError, match="would both go there"):
+        mirror.all_wanted(["core.example/a:1", "other.example/a:1"], "site.example")
 
 
 @pytest.mark.parametrize(("text", "value"), [("90s", 90), ("30m", 1800), ("4h", 14_400)])

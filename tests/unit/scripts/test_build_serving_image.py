@@ -342,6 +342,7 @@ def test_a_modelcar_on_a_base_that_starts_nothing(workspace, small_base):
         (["--flavour=modelcar", "--layout=sharded"], "layout sharded: a modelcar needs single"),
         (["--flavour=modelcar", "--layout=layered"], "layout layered: a modelcar needs single"),
         (["--modelcar-base=x/y:1"], "modelcar-base is given, but the flavour is serving"),
+        (["--base-image="], "base-image is empty; name the runtime base"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(workspace, capsys, given, words):
