@@ -22,7 +22,7 @@ CONTAINERS_CONF = (
 )
 STORAGE_CONF = (
     '[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n[storage.options]\n'
-    'pull_options = {{enable_partial_images = "true", use_hard_links = "false", ostree_repos = ""}}\n'
+    'pull_options = {{enable_partial_images = "{partial}", use_hard_links = "false", ostree_repos = ""}}\n'
 )
 WRITTEN = re.compile(r"http\.response\.written=(\d+)")
 
@@ -54,10 +54,10 @@ def shards(seed=1):
 class Site:
     """An engine with a store of its own, and the registry it pulls from."""
 
-    def __init__(self, folder: Path, host: str, log: Path) -> None:
+    def __init__(self, folder: Path, host: str, log: Path, *, partial: bool = True) -> None:
         self.folder, self.host, self.log = folder, host, log
         (folder / "containers.conf").write_text(CONTAINERS_CONF)
-        (folder / "storage.conf").write_text(STORAGE_CONF.format(folder=folder))
+        (folder / "storage.conf").write_text(STORAGE_CONF.format(folder=folder, partial=str(partial).lower()))
 
     def run(self, *command):
         env = os.environ | {
@@ -68,13 +68,13 @@ class Site:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def image(self, tag):
-        return f"{self.host}/m:{tag}"
+    def image(self, tag, name="m"):
+        return f"{self.host}/{name}:{tag}"
 
-    def pull(self, tag):
+    def pull(self, tag, name="m"):
         """Pull with podman; the bytes that the registry wrote for it."""
         before = self.log.stat().st_size
-        self.run("podman", "pull", "-q", "--tls-verify=false", self.image(tag))
+        self.run("podman", "pull", "-q", "--tls-verify=false", self.image(tag, name))
         log = self.log.read_bytes()[before:].decode()
         return sum(int(written) for written in WRITTEN.findall(log))
 
@@ -92,13 +92,25 @@ def logging_registry(start_registry):
 
 
 @pytest.fixture
-def site(tmp_path_factory, start_registry, logging_registry):
-    """Podman with an empty store and partial pulls enabled."""
+def new_site(tmp_path_factory, start_registry, logging_registry):
+    """A function that makes podman with an empty store."""
     if shutil.which("podman") is None or os.geteuid() != 0:
         pytest.skip("podman as root is needed (apt-get install podman)")
-    folder = tmp_path_factory.mktemp("site")
-    yield Site(folder, logging_registry, start_registry.logs[logging_registry])
-    shutil.rmtree(folder, ignore_errors=True)
+    folders = []
+
+    def make(*, partial):
+        folders.append(tmp_path_factory.mktemp("site"))
+        return Site(folders[-1], logging_registry, start_registry.logs[logging_registry], partial=partial)
+
+    yield make
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def site(new_site):
+    """Podman with an empty store and partial pulls enabled."""
+    return new_site(partial=True)
 
 
 @pytest.fixture

@@ -68,6 +68,25 @@ def test_our_own_releases_are_read_by_their_record(read: Reader) -> None:
     assert found.others("site-1", name) == found.others("site-3", "another") == []
 
 
+def test_the_image_of_each_site_is_that_of_the_release_it_names(read: Reader) -> None:
+    name, image = RECORD.identity.name, RECORD.evidence.image
+    assert image is not None
+    tree = render.render(RECORD, profile.read("microshift-small"), ["site-1", "site-2", "site-3", "site-4"])
+    digest = "sha256:" + "9" * 64
+    other = image.model_copy(update={"digest": digest, "layers": image.layers[:1]})
+    record = RECORD.model_copy(update={"evidence": RECORD.evidence.model_copy(update={"image": other})})
+    tree[f"models/{name}/releases/{'9' * 12}/release.json"] = records.dump(record)
+    for site, folder in (("site-2", f"releases/{'9' * 12}"), ("site-3", f"releases/{'8' * 12}"), ("site-4", "x")):
+        path = f"sites/{site}/{name}/kustomization.yaml"
+        tree[path] = tree[path].replace(f"models/{name}/base", f"models/{name}/{folder}")
+    found = read(tree)
+    assert [found.images_at(f"site-{number}") for number in (3, 4, 5)] == [[], [], []]
+    (first,), (second,) = found.images_at("site-1"), found.images_at("site-2")
+    assert (first.url, first.digest) == (image.url, image.digest)
+    assert first.layers == [layer.digest for layer in image.layers]
+    assert (second.digest, second.layers) == (digest, first.layers[:1])
+
+
 def test_manifests_that_are_not_ours_are_summed_up(read: Reader) -> None:
     found = read({"sites/s/theirs/app.yaml": FOREIGN, "sites/s/theirs/kustomization.yaml": "kind: Kustomization\n"})
     assert of(found, "s") == {"theirs": ("manifests", 2 * (200 + 1024), 2 * (300 + 1024), 2 * 1100, 2 * 1000)}
