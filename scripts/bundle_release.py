@@ -10,8 +10,10 @@ from nearedge.delivery.access import Access
 from nearedge.delivery.bundle import bundle_file, bundle_index
 from nearedge.delivery.bundle.bundle_export import Packing
 from nearedge.delivery.bundle.bundle_import import Importing, unpack
+from nearedge.delivery.bundle.bundle_index import Image
 from nearedge.delivery.layout import Layout
-from nearedge.delivery.reference import parse
+from nearedge.delivery.reference import NAME as IMAGE_NAME
+from nearedge.delivery.reference import Reference, parse
 from nearedge.delivery.repository import Repository
 from nearedge.delivery.store import open_store
 from nearedge.errors import InputError, UsageError
@@ -21,6 +23,7 @@ from nearedge.progress import say
 
 NAME = "bundle-release"
 FOLDER = "bundled"
+EXPORT_ONLY, IMPORT_ONLY = ("images", "have", "gitops", "sbom"), ("to", "sha256")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,11 +59,11 @@ def export(given: argparse.Namespace, access: Access) -> str:
     if not given.images:
         raise UsageError("images: none given; name at least one to bundle")
     packing = Packing()
-    for have in filter(None, given.have.split(",")):
+    for have in filter(None, map(str.strip, given.have.split(","))):
         if inside(given.workspace, have).is_file():
             packing.has_bundle(inside(given.workspace, have))
         else:
-            reference = parse(have, allow_layout=True)
+            reference = had(have)
             packing.has_image(open_store(reference, given.workspace, access), name_of(reference.name), reference.which)
     for image in given.images:
         reference = parse(image, allow_layout=True)
@@ -70,17 +73,43 @@ def export(given: argparse.Namespace, access: Access) -> str:
         if path:
             packing.add_files(inside(given.workspace, path), under)
     index = packing.index()
-    path = inside(given.workspace, given.bundle)
+    path = bundle_path(given)
     bundle_index.decode(index.encode(), path.name)  # what an import would refuse is not written
     own = bundle_file.write(path, index, packing.opened)
     lacking = sum(one.size for one in index.absent)
-    say(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {len(index.images)} images; the site has {lacking / 1e6:.2f} MB")
+    size = path.stat().st_size
+    say(f"{path}: {size / 1e6:.2f} MB, {counted(index.images)}; the site has {lacking / 1e6:.2f} MB already")
     return own
 
 
+def had(have: str) -> Reference:
+    """The image that the site has. Raises InputError for what is none."""
+    try:
+        return parse(have, allow_layout=True)
+    except InputError as error:
+        raise InputError(f"have {have!r}: is neither a bundle in the workspace nor an image's reference") from error
+
+
 def name_of(name: str) -> str:
-    """An image's name in the bundle; a layout's folder becomes one."""
-    return name.strip("./").lower()
+    """An image's name in the bundle; a layout's folder becomes one. Raises InputError where it cannot."""
+    found = name.strip("./").lower()
+    if not IMAGE_NAME.fullmatch(found):
+        raise InputError(f"{name!r}: cannot be an image's name; give the layout's folder another one")
+    return found
+
+
+def counted(images: Sequence[Image]) -> str:
+    """How many images, and documents that refer to them, for people."""
+    documents = sum(bool(image.subject) for image in images)
+    return f"{len(images) - documents} images with {documents} documents"
+
+
+def bundle_path(given: argparse.Namespace) -> Path:
+    """The bundle's file. Raises InputError for one outside of the workspace, or for a folder."""
+    path = inside(given.workspace, given.bundle)
+    if path.is_dir():
+        raise InputError(f"bundle {given.bundle!r}: is a folder; name a file in the workspace")
+    return path
 
 
 def import_(given: argparse.Namespace, access: Access) -> str:
@@ -88,7 +117,7 @@ def import_(given: argparse.Namespace, access: Access) -> str:
     if not given.to:
         raise UsageError("to: is empty; name the registry, or oci:DIR, to import into")
     store_for = stores(given, access)
-    with bundle_file.opened(inside(given.workspace, given.bundle)) as bundle:
+    with bundle_file.opened(bundle_path(given)) as bundle:
         if given.sha256 not in ("", bundle.id):
             raise InputError(f"{bundle.where}: has the id {bundle.id}, not {given.sha256[:64]!r}; it is another bundle")
         bundle.verify()
@@ -97,7 +126,7 @@ def import_(given: argparse.Namespace, access: Access) -> str:
         done = importing.run()
         files = unpack(bundle, given.workspace / FOLDER)
         what = f"{done.written / 1e6:.2f} MB written" if done.written else "had all of it; 0 bytes written"
-        say(f"{given.to}: {len(done.images)} images, {what}; {files} files in {FOLDER}")
+        say(f"{given.to}: {counted(done.images)}, {what}; {files} files in {FOLDER}")
         return bundle.id
 
 
@@ -106,7 +135,10 @@ def stores(given: argparse.Namespace, access: Access) -> Callable[[str], Layout 
     made: dict[str, Layout | Repository] = {}
     layout = given.to.startswith("oci:")
     if not layout:
-        parse(f"{given.to.removesuffix('/')}/name")
+        try:
+            parse(f"{given.to.removesuffix('/')}/name")
+        except InputError as error:
+            raise InputError(f"to {given.to!r}: names no registry; write host[:port][/path] or oci:DIR") from error
 
     def store_for(name: str) -> Layout | Repository:
         key = "" if layout else name
@@ -118,16 +150,25 @@ def stores(given: argparse.Namespace, access: Access) -> Callable[[str], Layout 
     return store_for
 
 
+def check_usage(given: argparse.Namespace) -> None:
+    """Raise UsageError for another mode, and for what is given and would not be heard."""
+    if given.mode not in ("export", "import"):
+        raise UsageError(f"mode {given.mode[:40]!r}: is neither export nor import")
+    unheard = EXPORT_ONLY if given.mode == "import" else IMPORT_ONLY
+    for name in unheard:
+        if getattr(given, name):
+            raise UsageError(f"{name}: is nothing that {given.mode} takes; leave it out, or is the mode another?")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit status."""
     given = parser().parse_args(argv)
 
     def action() -> None:
         access = Access(given.ca_bundle, given.dockerconfig, given.plain_http)
-        if given.mode not in ("export", "import"):
-            raise UsageError(f"mode {given.mode[:40]!r}: is neither export nor import")
+        check_usage(given)
         own = export(given, access) if given.mode == "export" else import_(given, access)
-        path = inside(given.workspace, given.bundle)
+        path = bundle_path(given)
         with bundle_file.opened(path) as bundle:
             images = [f"{image.name}@{image.digest}" for image in bundle.index.images if not image.subject]
         write_results(given, bundle_sha256=own, bundle_bytes=str(path.stat().st_size), images=json.dumps(images))

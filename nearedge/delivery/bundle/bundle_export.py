@@ -50,8 +50,13 @@ class Packing:
             self.have[blob.digest] = Absent(blob.digest, blob.size, name)
 
     def image(self, store: Store, name: str, which: str, tag: str) -> str:
-        """Take an image in, and what refers to it; its digest. Blobs are read only when the bundle is written."""
+        """Take an image in, and what refers to it; its digest. Blobs are read only when the bundle is written.
+
+        Raises InputError where another image has that name and tag already.
+        """
         found = closure.of(closure.reader(store), which, store.where)
+        if tag and any((one.name, one.tag) == (name, tag) and one.digest != found.digest for one in self.images):
+            raise InputError(f"{name}:{tag}: two images of that name and tag; a site can have one, bundle one of them")
         self.take(store, found)
         self.images.append(Image(name, tag, found.digest))
         for document in found.documents:

@@ -45,7 +45,11 @@ class Importing:
             raise InputError(f"{error}; nothing was imported") from error
 
     def check(self) -> None:
-        """Raises InputError, with the earlier bundles to import first, where a blob is neither here nor there."""
+        """Raises InputError, with the earlier bundles to import first, where a blob is neither here nor there.
+
+        And where two images would take the same tag of one store, as of two names in one layout.
+        """
+        self.check_tags()
         missing = {}
         for image, found in zip(self.bundle.index.images, self.closures, strict=True):
             for blob in found.blobs:
@@ -62,6 +66,17 @@ class Importing:
                 f"{self.bundle.where}: {len(missing)} blobs ({size} bytes) are neither in it nor at the target: "
                 f"{names}; {first}; nothing was imported"
             )
+
+    def check_tags(self) -> None:
+        """Raises InputError where one tag would have to name two images."""
+        taken: dict[tuple[str, str], Image] = {}
+        for image in filter(lambda one: one.tag, self.bundle.index.images):
+            other = taken.setdefault((self.store_for(image.name).where, image.tag), image)
+            if other.digest != image.digest:
+                raise InputError(
+                    f"{self.bundle.where}: {other.name}:{other.tag} and {image.name}:{image.tag} would have one name "
+                    "at the target; import into a registry; nothing was imported"
+                )
 
     def place(self, image: Image, blob: oci.Descriptor) -> Store | None:
         """The store at the target that has the blob: the image's own, or the one that an earlier bundle put it in."""

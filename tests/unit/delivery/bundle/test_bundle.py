@@ -354,7 +354,15 @@ def test_paths_that_no_member_may_have(path):
         ("import", [], 2, "to: is empty"),
         ("import", ["--bundle=gone.tar", "--to=oci:x"], 1, "no such bundle"),
         ("import", ["--bundle=../x", "--to=oci:x"], 1, "leads out"),
-        ("import", ["--to=nonsense"], 1, "names no registry"),
+        ("import", ["--to=nonsense"], 1, "to 'nonsense': names no registry; write host[:port][/path] or oci:DIR"),
+        ("import", ["--to=oci:x", "--have=1.tar"], 2, "have: is nothing that import takes"),
+        ("import", ["--to=oci:x", "--", "oci:digits:1"], 2, "images: is nothing that import takes"),
+        ("export", ["--to=oci:x", "--", "oci:digits:1"], 2, "to: is nothing that export takes"),
+        ("export", ["--have=gone.tar", "--", "oci:digits:1"], 1, "have 'gone.tar': is neither a bundle"),
+        ("export", ["--bundle=.", "--", "oci:digits:1"], 1, "bundle '.': is a folder"),
+        ("import", ["--bundle=digits", "--to=oci:x"], 1, "bundle 'digits': is a folder"),
+        ("export", ["--", "oci:digits:1", "oci:Digits:1"], 1, "two images of that name and tag"),
+        ("export", ["--", "oci:di gits:1"], 1, "cannot be an image's name"),
         ("export", ["--gitops=gone", "--", "oci:digits:1"], 1, "no such file"),
         ("export", ["--gitops=link", "--", "oci:digits:1"], 1, "is a link"),
         ("export", ["--", "oci:digits:9"], 4, "has no image '9'"),
@@ -363,6 +371,8 @@ def test_paths_that_no_member_may_have(path):
 def test_wrong_usage(core, mode, options, status, words, capsys):
     (core / "link").mkdir()
     (core / "link" / "x").symlink_to("/etc/passwd")
+    for name in ("Digits", "di gits"):
+        image(Layout.create(core / name), "1", b"another")
     assert call(core, mode, *options) == status
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
@@ -376,6 +386,33 @@ def test_an_export_that_fails_leaves_the_older_bundle(core):
     assert call(core, "export", "--bundle=1.tar", "--", "oci:digits:1") == 4
     assert (core / "1.tar").read_bytes() == before
     assert not list(core.glob(".*.part"))
+
+
+def test_two_names_of_one_tag_go_into_a_registry_but_not_into_one_layout(core, site, plain_registry, capsys):
+    other = image(Layout.create(core / "other"), "1", BASE, b"other")
+    assert call(core, "export", "--bundle=both.tar", "--", "oci:digits:1", "oci:other:1") == 0
+    carry(core, site, "both.tar")
+    assert call(site, "import", "--bundle=both.tar", "--to=oci:images") == 1
+    assert "digits:1 and other:1 would have one name at the target" in capsys.readouterr().err
+    assert Layout.open(site / "images").tags() == []
+    assert call(site, "import", "--bundle=both.tar", f"--to={plain_registry}/both") == 0
+    assert "2 images with 0 documents" in capsys.readouterr().err
+    assert target(plain_registry, "both/other").resolve("1").descriptor.digest == other.descriptor.digest
+
+
+def test_no_image_of_a_bundle_has_its_tag_before_all_blobs_are_there(core, site, monkeypatch):
+    assert call(core, "export", "--bundle=both.tar", "--", "oci:digits:1", "oci:digits:2") == 0
+    carry(core, site, "both.tar")
+    adopt, last = Layout.adopt, Layout.open(core / "digits").resolve("2").layers[-1].digest
+
+    def cutting(self, blob, source):
+        if blob.digest == last:
+            raise KeyboardInterrupt
+        return adopt(self, blob, source)
+
+    monkeypatch.setattr(Layout, "adopt", cutting)
+    assert call(site, "import", "--bundle=both.tar", "--to=oci:images") == 130
+    assert Layout.open(site / "images").tags() == []
 
 
 @pytest.mark.parametrize("cut", range(1, 4))
