@@ -79,5 +79,12 @@ async def manager(caller: Annotated[Caller, Depends(reader)]) -> Caller:
     return allowed(caller, "manage")
 
 
+async def bearer(request: Request) -> str:
+    """The caller's token as it came, empty where there is none; a cluster judges it."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+Token = Annotated[str, Depends(bearer)]
 Reader = Annotated[Caller, Depends(reader)]
 Manager = Annotated[Caller, Depends(manager)]

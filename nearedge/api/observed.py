@@ -42,16 +42,17 @@ class Observed:
             await self.app(scope, receive, send)
             return
         start, status = time.perf_counter(), 500
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
-        scope.setdefault("state", {})["request_id"] = own = (
-            given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
-        )
+        asked = dict(scope["headers"]).get(b"x-request-id", b"")
+        own = asked if REQUEST_ID.fullmatch(asked) else secrets.token_hex(8).encode()
+        scope.setdefault("state", {})["request_id"] = own
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", own), *SECURE]
+                given = {name.lower() for name, _ in message["headers"]}
+                more = [(name, value) for name, value in SECURE if name not in given]
+                message["headers"] = [*message["headers"], (b"x-request-id", own), *more]
             await send(message)
 
         try:

@@ -1,7 +1,7 @@
 """What runs Pipelines: the local runner, or Tekton on a cluster. Routes know this protocol and nothing else."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from nearedge.api.core.models import Declared, LogLine, NewRun, Run, RunSummary
 from nearedge.api.models import Document
@@ -24,6 +24,13 @@ class LogQuery(Document):
     follow: bool = False
 
 
+class Started(NamedTuple):
+    """A run that was asked for; `new` is false where an earlier one is given back."""
+
+    run: Run
+    new: bool
+
+
 class Engine(Protocol):
     """Raises ProblemError (404 no such run, 409 its state does not allow that) and nearedge's own errors.
 
@@ -39,7 +46,7 @@ class Engine(Protocol):
     async def run(self, name: str, token: str) -> Run:
         """One run."""
 
-    async def start(self, wanted: NewRun, key: str, token: str) -> Run:
+    async def start(self, wanted: NewRun, key: str, token: str) -> Started:
         """Start a run; the same `key` (not empty) with the same content is one run, with another ProblemError 409."""
 
     async def cancel(self, name: str, token: str) -> Run:

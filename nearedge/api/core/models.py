@@ -9,8 +9,12 @@ from nearedge.api.models import Document
 Value = str | list[str] | dict[str, str]
 State = Literal["Pending", "Running", "Succeeded", "Failed", "Cancelled", "Lost"]
 """Lost: the process that ran it ended without a word."""
+TaskState = Literal["Pending", "Running", "Succeeded", "Failed", "Cancelled", "Lost", "Skipped"]
 ENDED: tuple[State, ...] = ("Succeeded", "Failed", "Cancelled", "Lost")
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$")]
+
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_./]{0,251}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 
 
 class Param(Document):
@@ -55,7 +59,7 @@ class NewRun(Document):
         description="locally a folder or emptyDir; on a cluster the name of a claim, secret:NAME, configMap:NAME",
     )
     name: RunName | None = Field(default=None, description="made up where it is not given")
-    labels: dict[str, str] = Field(default={})
+    labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=64)
     reuse: bool = Field(
         default=False, description="a run that ended well with the same Pipeline, params and workspaces is given back"
     )
@@ -72,10 +76,10 @@ class Step(Document):
 
 
 class TaskStatus(Document):
-    """One Task of a run."""
+    """One Task of a run, or one combination of a matrix, which has a name like TASK.0."""
 
     name: str
-    state: State
+    state: TaskState
     reason: str
     message: str
     started: str | None
