@@ -4,17 +4,20 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from nearedge.delivery import budget, chunked
 from nearedge.delivery.access import Access
 from nearedge.delivery.gitops import image_record, render
 from nearedge.delivery.gitops.choices import Choices, Expose, Flavour
 from nearedge.delivery.gitops.overlay import Placement
 from nearedge.delivery.reference import parse
-from nearedge.delivery.store import open_store
+from nearedge.delivery.store import open_store, open_stores
+from nearedge.errors import UsageError
 from nearedge.files import new_directory, write_text
-from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
+from nearedge.program import add_results, boolean, guarded, new_parser, optional_bytes, optional_path, write_results
 from nearedge.progress import say
 from nearedge.release import description, profile, record, sections
 from nearedge.release.record import Record
@@ -36,6 +39,8 @@ class Options:
     serving_image: str = ""
     profile: str = ""
     access: Access = field(default_factory=Access)
+    max_transfer_bytes: int | None = None
+    """What each site may pull of an image that exists; None for no gate."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,12 @@ def parser() -> argparse.ArgumentParser:
         help="an image that exists: its record is read from its registry instead of the workspace's sections",
     )
     options.add_argument("--profile", default="", help="profile of the sites; empty: as model.yaml or the record says")
+    options.add_argument(
+        "--max-transfer-bytes",
+        type=optional_bytes,
+        metavar="BYTES",
+        help="most that a site may have to pull of --serving-image, else nothing is rendered; empty for no gate",
+    )
     options.add_argument("--plain-http", type=boolean, default=False, help="true: speak plain http to registries")
     options.add_argument("--ca-bundle", type=optional_path, metavar="DIR", help="folder that holds ca-bundle.crt")
     options.add_argument("--dockerconfig", type=optional_path, metavar="DIR", help="folder that holds config.json")
@@ -88,10 +99,14 @@ def run(workspace: Path, sites: Sequence[str], options: Options | None = None) -
     """Write `workspace/gitops` by rename.
 
     Raises InputError where a section that it needs is missing or the model does not fit a site's own profile,
-    OutsideError where a registry has no such image.
+    OutsideError where a registry has no such image, GateError where a site would pull more of it than it may.
     """
     options = options or Options()
     now, wanted = release(workspace, options)
+    if options.serving_image:
+        now = with_transfers(workspace, sites, now, wanted, options)
+    elif options.max_transfer_bytes is not None:
+        raise UsageError("max-transfer-bytes: is held by build-serving-image where it is no image that exists")
     before = record.read_previous(workspace)
     settled = render.settled(now, before, remeasure=options.remeasure)
     own = profile.by_site(sites, workspace / SOURCE)
@@ -124,6 +139,17 @@ def release(workspace: Path, options: Options) -> tuple[Record, profile.Profile]
     return record.assemble(workspace, wanted.name), wanted
 
 
+def with_transfers(
+    workspace: Path, sites: Sequence[str], now: Record, wanted: profile.Profile, options: Options
+) -> Record:
+    """The record of an image that exists with what each site pulls of it, against what git says is there."""
+    store = open_store(parse(options.serving_image), workspace, options.access)
+    manifest = store.resolve(render.image_of(now).digest)
+    opened = open_stores(workspace, options.access, store, allow_layout=False)
+    reckoning = budget.Reckoning(manifest, partial(chunked.read_contents, store), opened)
+    return budget.of_existing(workspace, sites, wanted, now, reckoning, options.max_transfer_bytes)
+
+
 def tested(found: Record, workspace: Path) -> Record:
     """The record with the test of its image in this run, where test-serving-image ran before this."""
     test, image = sections.read_optional(workspace, TestSection), found.evidence.image
@@ -154,7 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def action() -> None:
         choices = Choices(given.flavour, given.expose, given.host, given.monitoring, given.serving_runtime)
         access = Access(given.ca_bundle, given.dockerconfig, given.plain_http)
-        options = Options(choices, given.remeasure, given.serving_image, given.profile, access)
+        options = Options(
+            choices, given.remeasure, given.serving_image, given.profile, access, given.max_transfer_bytes
+        )
         done = run(given.workspace, given.sites, options)
         lines = rollouts(done.placements)
         for line in lines:

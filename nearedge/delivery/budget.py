@@ -94,8 +94,12 @@ def transfers(reckoning: Reckoning, nodes: Mapping[str, Profile], running: Usage
     return [reckoning.at(site, node, running) for site, node in nodes.items()]
 
 
-def at_sites(workspace: Path, sites: Sequence[str], reckoning: Reckoning) -> list[SiteTransfer]:
+def at_sites(
+    workspace: Path, sites: Sequence[str], reckoning: Reckoning, common: Profile | None = None
+) -> list[SiteTransfer]:
     """What each of `sites` (SITE or SITE=PROFILE) pulls, by what fetch-model read of git; it is said, too.
+
+    `common` is the profile of sites that name none; else it is the model's.
 
     Raises InputError for a profile that there is none of, or a damaged file.
     """
@@ -103,7 +107,8 @@ def at_sites(workspace: Path, sites: Sequence[str], reckoning: Reckoning) -> lis
     own = profile.by_site(sites, folder)
     if not own:
         return []
-    common = profile.read(description.read(folder / description.FILE_NAME).target.profile, folder)
+    if common is None:
+        common = profile.read(description.read(folder / description.FILE_NAME).target.profile, folder)
     found = transfers(reckoning, {site: node or common for site, node in own.items()}, usage.read(workspace))
     for line in lines(found):
         say(f"to pull at {line}")
@@ -137,6 +142,22 @@ def remedy(over: Sequence[SiteTransfer], most: int, layout: str) -> str:
         return "git names no image there yet, so all of it is pulled: raise the budget for the first release"
     finer = "" if layout == "sharded" else "image layout sharded for sites with partial pulls, "
     return f"take {finer}a smaller precision, the base that the sites have already, or raise it"
+
+
+def of_existing(
+    workspace: Path, sites: Sequence[str], common: Profile, release: Record, reckoning: Reckoning, most: int | None
+) -> Record:
+    """The record of a release whose image exists, with what each of `sites` pulls of it; holds the gate.
+
+    Where nobody read git to the workspace (fetch-release does) and there is no gate, nothing is reckoned.
+    """
+    image = release.evidence.image
+    if image is None or (most is None and not (workspace / usage.PATH).is_file()):
+        return release
+    found = at_sites(workspace, sites, reckoning, common)
+    gate(found, most, image.layout)
+    image = image.model_copy(update={"sites": found, "max_transfer_bytes": most})
+    return release.model_copy(update={"evidence": release.evidence.model_copy(update={"image": image})})
 
 
 def known(workspace: Path, release: Record) -> dict[str, SiteTransfer]:

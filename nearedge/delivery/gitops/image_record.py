@@ -29,6 +29,8 @@ BASE_NAME, BASE_DIGEST = "org.opencontainers.image.base.name", "org.opencontaine
 def read(store: Layout | Repository, reference: Reference, previous: Record | None = None) -> Record:
     """The record of the image that `reference` names in `store`, with the image as it is there.
 
+    What sites pulled of it when it was built says nothing of now and is left out.
+
     Raises OutsideError where there is no such image, InputError where no record of ours is attached to it or one of
     another image is, UnsupportedError for a record that is newer than we read.
     """
@@ -41,7 +43,7 @@ def read(store: Layout | Repository, reference: Reference, previous: Record | No
     if known is not None and known.digest != manifest.descriptor.digest:
         raise InputError(f"the record attached to {where}: is that of {known.digest}; attach the image's own")
     section = known or of_manifest(manifest, labels)
-    place: dict[str, Any] = {"url": reference.without_digest}
+    place: dict[str, Any] = {"url": reference.without_digest, "sites": [], "max_transfer_bytes": None}
     if previous is not None:
         place["upgrade_bytes"] = upgrade.pulled_bytes(manifest, previous)
     evidence = record.evidence.model_copy(update={"image": section.model_copy(update=place)})

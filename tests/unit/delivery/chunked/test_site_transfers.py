@@ -16,7 +16,7 @@ from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
-from scripts import build_serving_image, publish_gitops, render_gitops
+from scripts import build_serving_image, fetch_release, publish_gitops, render_gitops
 from tests.unit.scripts.test_build_serving_image import YAML, write_release
 
 EXAMPLE = record.read(Path(__file__).parents[1] / "data" / "release.json")
@@ -165,6 +165,27 @@ def test_the_record_and_the_commit_say_it_the_same_each_time(maker, upgrade, tmp
         ("a", True), ("e", False)
     ]  # fmt: skip
     assert maker.publish(upgrade, SITES) == message  # evidence of the same release stays; nothing is committed
+
+
+def test_a_release_whose_image_exists_is_held_too(maker, upgrade, tmp_path, capsys):
+    assert maker.build(upgrade, ()) == 0
+    image = f"{maker.host}/budget/tiny:2"
+    path = tmp_path / "carried"
+    fetch_release.run(path, image, known_as=(git.Access(), str(maker.git), "main"))
+    (path / "source").mkdir()
+    shutil.copy(upgrade / "source" / "partial.yaml", path / "source")
+    flags = [f"--workspace={path}", f"--serving-image={image}", "--", *SITES]
+    assert render_gitops.main(["--max-transfer-bytes=400000", *flags]) == 3
+    assert "more would be pulled by b 8.1 MB" in capsys.readouterr().err and not (path / "gitops").exists()
+    assert render_gitops.main(["--max-transfer-bytes=9000000", *flags]) == 0
+    found = publish.rendered(path / "gitops").record.evidence.image
+    assert maker.build(upgrade, SITES) == 0
+    assert found.sites == sections.read(upgrade, sections.ImageSection).sites
+    assert found.max_transfer_bytes == 9_000_000
+    (path / "previous" / "sites.json").unlink()
+    assert render_gitops.main(flags) == 0
+    assert publish.rendered(path / "gitops").record.evidence.image.sites == []
+    assert render_gitops.main([f"--workspace={upgrade}", "--max-transfer-bytes=1", "--", "a"]) == 2
 
 
 def test_a_table_that_cannot_be_read_makes_it_a_bound(maker, upgrade):
