@@ -273,7 +273,8 @@ def test_two_runs_do_not_share_a_spool(tmp_path):
 
 def test_the_program_keeps_off_a_spool_in_use(tmp_path, capsys):
     with Spool(tmp_path / mirror_image.FOLDER, Bandwidth(), Patience(0)).held():
-        assert mirror_image.main([f"--workspace={tmp_path}", "--to=127.0.0.1:1", "--", "127.0.0.1:1/a:1"]) == 1
+        flags = [f"--workspace={tmp_path}", "--to=127.0.0.1:1", "--give-up-after=0s"]
+        assert mirror_image.main([*flags, "--", "127.0.0.1:1/a:1"]) == 1
     assert "another mirror-image works in this spool" in capsys.readouterr().err
 
 
