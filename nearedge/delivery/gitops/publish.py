@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nearedge.delivery import git
 from nearedge.delivery.git import Git, without_credentials
-from nearedge.delivery.gitops import fleet
+from nearedge.delivery.gitops import fleet, site_list
 from nearedge.delivery.gitops.deployed import advice, fetch_branch, record_path
 from nearedge.delivery.gitops.fleet import Changes, Fleet, Placed, Wanted
 from nearedge.delivery.gitops.target import Author as Author
@@ -150,6 +150,7 @@ def of_release(release: Rendered, at: Path, message: Message) -> Change:
     if not (at / README).exists() and not (at / README).is_symlink():
         found[README] = (release.folder / README).read_text(encoding="utf-8")
     held = {site: named(record) for site, record in there.items() if site not in release.sites}
+    found = site_list.listed(Fleet(at), found, release.sites)
     return Change(found, message(release.record, old, release.sites, held), moves(placed, release))
 
 

@@ -43,12 +43,14 @@ README = """\
     models/MODEL/base/components/NAME/      what a site may take besides: a way in from outside, monitoring
     models/MODEL/releases/ID/               an earlier release, there while a site is held at it
     sites/SITE/MODEL/kustomization.yaml     the models that a site runs, each with the release that it runs
+    sites/SITE/kustomization.yaml           all of them, for an agent that follows the whole site
 
 `kubectl kustomize sites/SITE/MODEL` shows what a site gets; `kubectl apply -k sites/SITE/MODEL` or a GitOps agent that
 follows `sites/SITE/*` brings it there. Both name no namespace: it is the one you apply to.
 
 Commits are made by nearedge's Tasks, publish-gitops for a release and rollback-model for the way back. They replace
-`models/MODEL/` and the `sites/SITE/MODEL/` that they were asked for; what other sites run stays as it is.
+`models/MODEL/` and the `sites/SITE/MODEL/` that they were asked for, and the lists of these sites; what other sites run
+stays as it is.
 """
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearedge.delivery.git import Git
-from nearedge.delivery.gitops import fleet
+from nearedge.delivery.gitops import fleet, site_list
 from nearedge.delivery.gitops.fleet import Changes, Fleet, Placed
 from nearedge.delivery.gitops.publish import Change, named
 from nearedge.errors import InputError, NearedgeError
@@ -42,6 +42,7 @@ class Retire:
         absent = [site for site in self.sites if site not in repository.sites()]
         if absent or not files:
             raise InputError(nothing(repository, self.model, absent))
+        files = site_list.listed(repository, files)
         return Change(files, text(self.model, self.sites, lines), sorted({one.partition("/")[0] for one in self.gone}))
 
 

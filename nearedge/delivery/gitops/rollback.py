@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearedge.delivery.git import Git
-from nearedge.delivery.gitops import fleet, message
+from nearedge.delivery.gitops import fleet, message, site_list
 from nearedge.delivery.gitops.fleet import Fleet, Placed, Run, Wanted
 from nearedge.delivery.gitops.history import History, Release
 from nearedge.delivery.gitops.publish import Change, Target, named
@@ -68,7 +68,8 @@ class Rollback:
         for site, step in self.steps.items():
             self.check(step.reached, site)
         to = {site: wanted(past, placed, site, step) for site, step in self.steps.items()}
-        return Change(fleet.moved(placed, to), text(self.asked.name, self.steps), sorted(self.steps))
+        files = site_list.listed(Fleet(at), fleet.moved(placed, to))
+        return Change(files, text(self.asked.name, self.steps), sorted(self.steps))
 
 
 def chosen(placed: Placed, asked: Asked) -> list[str]:

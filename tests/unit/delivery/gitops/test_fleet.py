@@ -67,7 +67,8 @@ def ask(at: Path, *arguments: str) -> str:
 def runs(remote: Path) -> dict[str, str]:
     """What each site runs: the first digit of the image's digest, found as kustomize would."""
     found = {}
-    for path in ask(remote, "ls-tree", "-r", "--name-only", "main", "--", "sites").split():
+    paths = ask(remote, "ls-tree", "-r", "--name-only", "main", "--", "sites").split()
+    for path in [path for path in paths if "/digits/" in path]:
         (folder,) = fleet.reference("digits").findall(ask(remote, "show", f"main:{path}").split("components:")[0])
         text = ask(remote, "show", f"main:models/digits/{folder}/release.json")
         found[path.split("/")[1]] = fleet.digest_of(records.parse(text, path))[7]

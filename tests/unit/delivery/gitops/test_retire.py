@@ -58,7 +58,7 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_leaves_one_site(remote: Path, capsys) -> None:
     assert retire.main([f"--git-url={remote}", "--model=digits", "edge-2"]) == 0
     left = files(remote)
-    assert not [path for path in left if "edge-2" in path or "releases" in path]
+    assert [path for path in left if "edge-2" in path or "releases" in path] == ["sites/edge-2/kustomization.yaml"]
     assert "sites/edge-1/digits/kustomization.yaml" in left
     assert "gone: edge-2/digits" in capsys.readouterr().err
     assert f"- edge-2: digits {RECORD.identity.version} ({'a' * 12})" in ask(remote, "log", "-1", "--format=%B")

@@ -56,7 +56,8 @@ class Place:
     def runs(self) -> dict[str, str]:
         """The first digit of the digest of what each site runs."""
         found = {}
-        for path in ask(self.remote, "ls-tree", "-r", "--name-only", "main", "--", "sites").split():
+        paths = ask(self.remote, "ls-tree", "-r", "--name-only", "main", "--", "sites").split()
+        for path in [path for path in paths if path.count("/") == 3]:
             folder = fleet.named_by({fleet.OVERLAY: ask(self.remote, "show", f"main:{path}")}, "digits")
             text = ask(self.remote, "show", f"main:models/digits/{folder}/release.json")
             found[path.split("/")[1]] = fleet.digest_of(records.parse(text, path))[7]
