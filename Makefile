@@ -30,9 +30,9 @@ WORKERS ?= 2
 TARGETS ?=
 
 REGISTRY_OPTIONS = --registry=$(REGISTRY) $(if $(PLAIN_HTTP),--plain-http)
-EXTRAS_pytorch := pytorch,serve,examples
-EXTRAS_tensorflow := tensorflow,serve,examples
-EXTRAS_onnx := onnx,serve,examples
+EXTRAS_pytorch := pytorch,serve,api,examples
+EXTRAS_tensorflow := tensorflow,serve,api,examples
+EXTRAS_onnx := onnx,serve,api,examples
 EXTRAS := $(EXTRAS_$(MODEL))
 comma := ,
 stamp = $(VENV)/.installed-$(subst $(comma),+,$(1))

@@ -15,6 +15,10 @@ from typing import Any
 import yaml
 
 from hack import dashboards, forwarding
+from nearedge.api import openapi as api_document
+from nearedge.api.access import Access
+from nearedge.api.core.core_app import Settings, core_api
+from nearedge.api.core.local_engine import LocalEngine
 from nearedge.release import description, profile, record
 from nearedge.runner import tables
 from nearedge.runner.fields import Effect, Field
@@ -185,9 +189,14 @@ def serving() -> str:
     return json.dumps(json.loads(openapi.text()), indent=2) + "\n"
 
 
+def core() -> str:
+    """The core API's OpenAPI document."""
+    return api_document.text(core_api(LocalEngine(Path("absent")), Access(), Settings(Path("absent"))))
+
+
 def generated() -> dict[Path, str]:
     """Every generated file with its content."""
-    described = {ROOT / "docs" / "openapi" / "serving.json": serving()}
+    described = {ROOT / "docs" / "openapi" / "serving.json": serving(), ROOT / "docs" / "openapi" / "core.json": core()}
     return {
         ROOT / "catalog.yaml": catalog(),
         **dict(readmes()),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from nearedge import __version__
-from nearedge.api import problems
+from nearedge.api import openapi, problems
 from nearedge.api.access import Access, Caller, allowed
 from nearedge.api.models import Health, Problem
 from nearedge.api.observed import CONTENT_TYPE, Observed
@@ -31,6 +31,7 @@ def new_app(title: str, description: str, access: Access, sources: Sources) -> F
     )  # fmt: skip
     app.state.access = access
     problems.install(app)
+    openapi.install(app)
     app.include_router(health(sources))
     return app
 

@@ -1,6 +1,9 @@
 """Serving an application with uvicorn: on loopback unless there are tokens, with TLS where it is given."""
 
 import ipaddress
+import socket
+import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +39,35 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(app: ASGIApp, listening: Listening) -> None:
-    """Serve until SIGTERM or Ctrl-C. Streams that go on are ended after two seconds."""
-    uvicorn.run(
-        app, host=listening.host, port=listening.port, access_log=False, log_level="warning", server_header=False,
-        ssl_certfile=listening.tls_cert, ssl_keyfile=listening.tls_key, timeout_graceful_shutdown=2, lifespan="on",
+def bind(listening: Listening) -> socket.socket:
+    """A socket that listens there. Raises UsageError where the address is not ours, or taken."""
+    try:
+        family = socket.getaddrinfo(listening.host, listening.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((listening.host, listening.port), family=family)
+    except (OSError, OverflowError) as error:
+        where = f"{listening.host} port {listening.port}"
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{where}: {(said or 'cannot be used').lower()}; give another --host or --port") from error
+
+
+def address(listening: Listening, listener: socket.socket) -> str:
+    """What a person types into a browser."""
+    host = f"[{listening.host}]" if ":" in listening.host else listening.host
+    return f"{'https' if listening.tls_cert else 'http'}://{host}:{listener.getsockname()[1]}"
+
+
+def serve(app: ASGIApp, listening: Listening, listener: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C. Streams that go on are ended after two seconds.
+
+    Raises UsageError where certificate or key cannot be used.
+    """
+    config = uvicorn.Config(
+        app, access_log=False, log_level="warning", server_header=False, lifespan="on", timeout_graceful_shutdown=2,
+        ssl_certfile=listening.tls_cert, ssl_keyfile=listening.tls_key,
     )  # fmt: skip
+    try:
+        config.load()
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"--tls-cert, --tls-key: {error}") from error
+    with suppress(KeyboardInterrupt):  # uvicorn hands the signal on when everything has ended
+        uvicorn.Server(config).run(sockets=[listener])

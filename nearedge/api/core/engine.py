@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from nearedge.api.core.models import Declared, LogLine, NewRun, Run, RunSummary
 from nearedge.api.models import Document
+from nearedge.release.record import Record
 
 
 class Change(Document):
@@ -63,6 +64,15 @@ class Engine(Protocol):
 
     def logs(self, name: str, query: LogQuery, token: str) -> AsyncIterator[LogLine]:
         """The lines of a run, while they are written and after."""
+
+    async def record(self, name: str, token: str) -> Record:
+        """The release record that a run made. ProblemError 404 where it has none."""
+
+    async def report(self, name: str, token: str) -> Sequence[str]:
+        """The names of the files of a run's report: html, md, png. ProblemError 404 where it has none."""
+
+    async def report_file(self, name: str, file: str, token: str) -> bytes:
+        """A file of it. ProblemError 404 where there is none of that name."""
 
     async def health(self) -> dict[str, str]:
         """What it stands on: "ok" or what is wrong, by name."""

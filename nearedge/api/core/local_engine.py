@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from nearedge import catalog as shipped
-from nearedge.api.core import keys, local_logs, run_documents, run_files
+from nearedge.api.core import keys, local_logs, run_documents, run_files, run_release
 from nearedge.api.core.declarations import Declarations
 from nearedge.api.core.engine import Change, LogQuery, Started
 from nearedge.api.core.launch import Signals, launch
@@ -20,6 +20,7 @@ from nearedge.api.core.models import ENDED, Declared, LogLine, NewRun, Run, RunS
 from nearedge.api.core.run_index import RunIndex
 from nearedge.api.problems import conflict, missing
 from nearedge.errors import InputError
+from nearedge.release.record import Record
 from nearedge.runner import store
 from nearedge.runner.store import RunFolder
 
@@ -87,6 +88,21 @@ class LocalEngine:
     def logs(self, name: str, query: LogQuery, token: str) -> AsyncIterator[LogLine]:  # noqa: ARG002
         """The lines of a run's steps."""
         return local_logs.lines(self.folder(name), query)
+
+    async def record(self, name: str, token: str) -> Record:
+        """The release record, from the folder that was the run's workspace `release`."""
+        run = await self.run(name, token)
+        return await to_thread.run_sync(run_release.release_record, self.folder(name), run)
+
+    async def report(self, name: str, token: str) -> Sequence[str]:
+        """The files of its report."""
+        run = await self.run(name, token)
+        return await to_thread.run_sync(run_release.report_files, self.folder(name), run)
+
+    async def report_file(self, name: str, file: str, token: str) -> bytes:
+        """One of them."""
+        run = await self.run(name, token)
+        return await to_thread.run_sync(run_release.report_file, self.folder(name), run, file)
 
     async def health(self) -> dict[str, str]:
         """The folder of the runs, and the catalog."""

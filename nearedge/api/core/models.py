@@ -117,3 +117,23 @@ class LogLine(Document):
     step: str
     number: int = Field(description="of the line in its log, from 1")
     text: str
+
+
+class Results(Document):
+    """The results of a run."""
+
+    results: dict[str, Value]
+
+
+class ReportFile(Document):
+    """One file of a report."""
+
+    name: str
+    media_type: str
+    href: str = Field(description="path on this server")
+
+
+class ReportFiles(Document):
+    """The files of a report; report.html is the whole of it."""
+
+    files: list[ReportFile]

@@ -1,0 +1,58 @@
+"""`nearedge api core`: Pipelines, runs, logs and reports over HTTP."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nearedge.errors import UsageError
+from nearedge.program import guarded, new_parser
+
+NAME = "api"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = new_parser(NAME, "Serve the core's API: Pipelines, runs, logs and reports over HTTP.")
+    options.add_argument("which", choices=["core"], metavar="core", help="the API to serve")
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    options.add_argument("--port", type=int, default=8090, help="port to listen on, 0 for a free one (%(default)s)")
+    options.add_argument(
+        "--tokens", type=Path, metavar="FILE",
+        help="lines NAME ROLE TOKEN, ROLE read or manage; without it only this machine is served, and may do all",
+    )  # fmt: skip
+    options.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM")
+    options.add_argument("--tls-key", type=Path, metavar="FILE", help="its key in PEM")
+    options.add_argument(
+        "--catalog", type=Path, metavar="DIR",
+        help="a folder with tasks/ and pipelines/ of your own instead of those that come with the program",
+    )  # fmt: skip
+    return options
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises UsageError where it cannot listen, InputError for a damaged tokens file."""
+    try:
+        from nearedge.api import access, serve
+        from nearedge.api.core.core_app import Settings, core_app
+        from nearedge.api.core.local_engine import LocalEngine
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed; pip install 'nearedge[api]'") from error
+    listening = serve.Listening(options.host, options.port, options.tls_cert, options.tls_key)
+    serve.check(listening, tokens=options.tokens is not None)
+    allowed = access.read(options.tokens)
+    engine = LocalEngine(catalog=options.catalog)
+    app = core_app(engine, allowed, Settings(engine.home))
+    with serve.bind(listening) as listener:
+        print(f"{serve.address(listening, listener)}  (runs in {engine.index.root})", flush=True)
+        serve.serve(app, listening, listener)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the options and serve."""
+    options = parser().parse_args(argv)
+    return guarded(NAME, lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
