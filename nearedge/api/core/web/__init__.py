@@ -1,0 +1,1 @@
+"""The page at `/`: HTML made on the server, for who works with the Pipelines; it needs no network and no JavaScript."""

@@ -1,0 +1,66 @@
+"""Pages that follow what happens: the same pieces of HTML as the page has, sent again whenever they would differ."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nearedge.api.core.engine import Change, Engine
+from nearedge.api.problems import ProblemError
+from nearedge.api.streams import ServerEvent
+
+SETTLE_S = 0.2
+"""Seconds after a change in which further ones make one picture with it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A piece of a page, one sentence for who does not see it, and whether it is the last one."""
+
+    html: str
+    said: str
+    last: bool = False
+
+
+async def pictures(
+    engine: Engine, token: str, run: str, shown: Callable[[], Awaitable[Picture]]
+) -> AsyncIterator[ServerEvent]:
+    """An event `picture` now and after changes of `run` (empty: of any); `end` where nothing more will come."""
+    changed = asyncio.Event()
+    before: Picture | None = None
+    watching = asyncio.ensure_future(watch(engine, token, run, changed))
+    try:
+        await asyncio.sleep(0)  # the watch begins before the first look, so that nothing falls between
+        while True:
+            changed.clear()
+            try:
+                now = await shown()
+            except ProblemError:  # it was deleted meanwhile
+                now = Picture(before.html if before else "", "It is not there any more", last=True)
+            if now != before:
+                yield ServerEvent("picture", {"html": now.html, "said": now.said})
+                before = now
+            if now.last or watching.done():
+                yield ServerEvent("end", {})
+                return
+            await changed.wait()
+            await asyncio.sleep(SETTLE_S)
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def watch(engine: Engine, token: str, run: str, changed: asyncio.Event) -> None:
+    """Set `changed` for each change that matters, and at the end of them."""
+    try:
+        async for change in engine.changes("", token):
+            if matters(change, run):
+                changed.set()
+    finally:
+        changed.set()
+
+
+def matters(change: Change, run: str) -> bool:
+    """Whether the change is of that run; empty: of any."""
+    return not run or change.run.name == run

@@ -1,0 +1,58 @@
+"""Logging in with a token, where there are tokens, and out again."""
+
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+
+from nearedge.api.core.web.gate import Sent, new_router, see
+from nearedge.api.core.web.sessions import cookie_of, give
+from nearedge.api.core.web.site import of, page
+
+router = new_router()
+
+
+@router.get("/login")
+async def login(request: Request, next: str = "/") -> Response:  # noqa: A002 (what the address says)
+    """The form."""
+    if not of(request).access.tokens:
+        return see("/")
+    return login_page(request, next)
+
+
+@router.post("/login")
+async def log_in(request: Request, form: Sent) -> Response:
+    """A session for who knows a token; a new id, so that nobody can have known it before."""
+    site = of(request)
+    if not site.access.tokens:
+        return see("/")
+    address = request.client.host if request.client else ""
+    site.access.refuse_guessing(address)
+    token = form.one("token").strip()
+    caller = site.access.known(token.encode())
+    if caller is None:
+        site.access.failed(address)
+        return login_page(request, form.one("next"), "That token is not known here.", 401)
+    response = see(inside(form.one("next")))
+    site.sessions.close(cookie_of(request))
+    give(request, response, site.sessions.open(caller, token))
+    return response
+
+
+@router.post("/logout")
+async def log_out(request: Request, form: Sent) -> Response:
+    """End the session."""
+    del form  # what it had to show is that it is one of ours
+    of(request).sessions.close(cookie_of(request))
+    return see("/login")
+
+
+def login_page(request: Request, wanted: str, error: str = "", status: int = 200) -> Response:
+    """The form, with what was wrong."""
+    return page(request, None, "login.html", {"next": inside(wanted), "error": error}, status)
+
+
+def inside(wanted: str) -> str:
+    """Where to go after the login: a path of this server, or its first page."""
+    parts = urlsplit(wanted)
+    mine = not parts.scheme and not parts.netloc and wanted.startswith("/") and "\\" not in wanted
+    return wanted if mine and not wanted.startswith("//") and wanted.isprintable() else "/"

@@ -1,0 +1,30 @@
+"""All pages, put into the application of the core."""
+
+from fastapi import APIRouter, FastAPI, Response
+
+from nearedge.api.access import Access
+from nearedge.api.core.engine import Engine
+from nearedge.api.core.web import action_pages, catalog_pages, login_pages, run_pages, runs_pages, start_pages
+from nearedge.api.core.web.gate import new_router
+from nearedge.api.core.web.site import Site
+
+PAGES = (runs_pages, run_pages, action_pages, start_pages, catalog_pages, login_pages)
+
+
+def install(app: FastAPI, engine: Engine, access: Access) -> None:
+    """Add the pages. What surrounds the application has to refuse other sites' requests: see nearedge.api.origin."""
+    app.state.site = site = Site(engine, access)
+    app.include_router(assets(site))
+    for pages in PAGES:
+        app.include_router(pages.router)
+
+
+def assets(site: Site) -> APIRouter:
+    """The style, the script and the sign."""
+    router = new_router()
+
+    @router.get("/assets/{name}")
+    async def asset(name: str) -> Response:
+        return site.assets.answer(name)
+
+    return router
