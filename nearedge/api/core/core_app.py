@@ -9,7 +9,9 @@ from nearedge.api.access import Access
 from nearedge.api.application import new_app, watched
 from nearedge.api.core import catalog_routes, live_routes, release_files_routes, runs_routes
 from nearedge.api.core.engine import Engine
+from nearedge.api.core.web import routes as web
 from nearedge.api.observed import Observed
+from nearedge.api.origin import SameOrigin
 
 TITLE = "nearedge core API"
 DESCRIPTION = "Pipelines and their runs. Errors are problem+json (RFC 9457)."
@@ -23,8 +25,11 @@ class Settings:
 
 
 def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
-    """The application as it is served."""
-    return watched(core_api(engine, access, settings), "nearedge_core")
+    """The application as it is served, with its pages."""
+    app = core_api(engine, access, settings)
+    web.install(app, engine, access)
+    app.add_middleware(SameOrigin, loopback=not access.tokens)
+    return watched(app, "nearedge_core")
 
 
 def core_api(engine: Engine, access: Access, settings: Settings) -> FastAPI:  # noqa: ARG001  (routes to come need it)
