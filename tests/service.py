@@ -76,6 +76,7 @@ class Service:
 
     async def connect(self, client: Pipe) -> None:
         """Join a client to a backend; where none is ready it is dropped, and its request counts as lost."""
+        await asyncio.sleep(0)  # the loop tells the client of its transport first
         ready = [port for port, is_ready in self.backends.items() if is_ready]
         try:
             port = ready[next(self.turn) % len(ready)]
