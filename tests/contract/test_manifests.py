@@ -1,7 +1,9 @@
 """manifests/: every kustomization builds, what runs is restricted, and no site's node is asked for more than it has."""
 
 import subprocess
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ MANIFESTS = ROOT / "manifests"
 FOLDERS = sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml"))
 WHOLE = [one for one in FOLDERS if "kind: Component" not in (one / "kustomization.yaml").read_text()]
 SITES = {"sno": "sno-small", "microshift": "microshift-small"}
+LEVELS = ("enforce", "audit", "warn")
 
 
+@cache
 def built(folder: Path) -> list[dict[str, Any]]:
     """What `kubectl kustomize` makes of a folder."""
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
@@ -120,3 +124,58 @@ def plural(kind: str) -> str:
     """The resource of a kind, as RBAC has it."""
     name = kind.lower()
     return f"{name[:-1]}ies" if name.endswith("policy") else f"{name}es" if name.endswith("ss") else f"{name}s"
+
+
+@pytest.mark.parametrize("folder", WHOLE, ids=lambda path: str(path.relative_to(MANIFESTS)))
+def test_every_application_prunes_heals_and_never_gives_up(folder: Path) -> None:
+    objects = built(folder)
+    specs = [one["spec"] for one in of_kind(objects, "Application")]
+    specs += [one["spec"]["template"]["spec"] for one in of_kind(objects, "ApplicationSet")]
+    for spec in specs:
+        policy = spec["syncPolicy"]
+        assert policy["automated"]["prune"] is True and policy["automated"]["selfHeal"] is True
+        assert policy["retry"]["limit"] == -1
+
+
+@pytest.mark.parametrize("folder", ["edge/base", "core/pipelines", "core/monitoring", "edge/examples/microshift"])
+def test_every_namespace_of_ours_enforces_the_restricted_standard(folder: str) -> None:
+    found = of_kind(built(MANIFESTS / folder), "Namespace")
+    assert found
+    for namespace in found:
+        levels = {what: namespace["metadata"]["labels"].get(f"pod-security.kubernetes.io/{what}") for what in LEVELS}
+        assert levels == dict.fromkeys(LEVELS, "restricted"), namespace["metadata"]["name"]
+
+
+def test_nothing_gets_in_or_out_of_the_models_namespace_by_default() -> None:
+    (policy,) = of_kind(built(MANIFESTS / "edge" / "base"), "NetworkPolicy")
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_the_sites_mirror_comes_first_and_the_core_after_it() -> None:
+    """On OpenShift as an object, on a MicroShift node as a file; by digest alone in both."""
+    (mirrors,) = of_kind(built(MANIFESTS / "edge" / "examples" / "sno"), "ImageDigestMirrorSet")
+    (entry,) = mirrors["spec"]["imageDigestMirrors"]
+    assert entry["mirrorSourcePolicy"] == "AllowContactingSource"
+    file = MANIFESTS / "edge/node/etc/containers/registries.conf.d/nearedge.conf"
+    (registry,) = tomllib.loads(file.read_text())["registry"]
+    assert registry["mirror-by-digest-only"] is True and registry["prefix"] == registry["location"] == entry["source"]
+    assert [mirror["location"] for mirror in registry["mirror"]] == entry["mirrors"]
+
+
+def test_every_webhook_is_checked_against_the_secret() -> None:
+    (listener,) = of_kind(built(MANIFESTS / "core" / "triggers"), "EventListener")
+    for trigger in listener["spec"]["triggers"]:
+        first = trigger["interceptors"][0]
+        secret = {one["name"]: one["value"] for one in first["params"]}["secretRef"]
+        assert first["ref"]["name"] in ("github", "gitlab"), "nothing is read before the signature is checked"
+        assert secret == {"secretName": "webhook-secret", "secretKey": "token"}
+
+
+def test_who_may_write_figures_is_who_the_gateway_asks_for() -> None:
+    objects = built(MANIFESTS / "core" / "monitoring")
+    (access,) = [one for one in of_kind(objects, "ConfigMap") if "access.yaml" in one.get("data", {})]
+    asked = yaml.safe_load(access["data"]["access.yaml"])["authorization"]["resourceAttributes"]
+    (role,) = of_kind(objects, "Role")
+    resource = f"{asked['resource']}/{asked['subresource']}"
+    assert role["rules"] == [{"apiGroups": [asked["apiGroup"]], "resources": [resource], "verbs": ["create"]}]
+    assert role["metadata"]["namespace"] == asked["namespace"]
