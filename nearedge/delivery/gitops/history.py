@@ -86,21 +86,21 @@ class History:
             folder = path.removeprefix(start)
             if re.fullmatch(fleet.FOLDER, folder):
                 tree = about.split()[2]
-                record = self.record(tree)
+                record = self.record(tree, f"{path}/{records.IDENTITY_FILE} in commit {commit[:12]}")
                 if record is not None:
                     found[folder] = Release(tree, record, commit)
         return found
 
-    def record(self, tree: str) -> Record | None:
-        """The record in a release's folder, None where there is none that can be read."""
+    def record(self, tree: str, where: str) -> Record | None:
+        """The record in a release's folder, None where none can be read; `where` is for what is raised."""
         if tree not in self.records:
-            self.records[tree] = self.read_record(tree)
+            self.records[tree] = self.read_record(tree, where)
         return self.records[tree]
 
-    def read_record(self, tree: str) -> Record | None:
+    def read_record(self, tree: str, where: str) -> Record | None:
         """As `record`, read anew."""
         try:
-            return records.parse(self.ask("cat-file", "blob", f"{tree}:{records.IDENTITY_FILE}"), tree[:12])
+            return records.parse(self.ask("cat-file", "blob", f"{tree}:{records.IDENTITY_FILE}"), where)
         except (git.RefusedError, InputError):
             return None
 

@@ -13,6 +13,7 @@ from nearedge.delivery.git import Git, without_credentials
 from nearedge.delivery.gitops import render
 from nearedge.delivery.gitops.fleet import BASE, Fleet
 from nearedge.delivery.gitops.history import History, Release
+from nearedge.delivery.gitops.publish import refuse_foreign
 from nearedge.delivery.gitops.target import Target, check_branch
 from nearedge.errors import InputError, OutsideError
 
@@ -36,7 +37,8 @@ class Image:
 def images(client: Git, target: Target, keep: int, at: Path) -> dict[str, Image]:
     """Every image of the branch's past by digest; the branch is fetched whole into the empty folder `at`.
 
-    Raises InputError where there is no such branch, OutsideError where the repository refuses.
+    Raises InputError where there is no such branch or it is none of ours, OutsideError where the repository refuses,
+    UnsupportedError where a record is newer than we read: nobody can tell then what has to stay.
     """
     check_branch(client, target.branch, at)
     client.run("init", "--quiet", at=at)
@@ -47,6 +49,7 @@ def images(client: Git, target: Target, keep: int, at: Path) -> dict[str, Image]
             raise InputError(f"{target.shown}: there is no such branch; check git-branch") from error
         raise OutsideError(f"{without_credentials(target.url)}: {error}") from error
     client.run("checkout", "--quiet", "--detach", "FETCH_HEAD", at=at)
+    refuse_foreign(at, target)
     found: dict[str, Image] = {}
     repository = Fleet(at)
     for model in models(client, at):

@@ -70,6 +70,8 @@ def nothing(repository: Fleet, model: str, absent: Sequence[str]) -> str:
     if absent:
         there = ", ".join(repository.sites()[:8]) or "none"
         return f"site {absent[0]!r}: is not in the repository; sites that are: {there}"
+    if not model:
+        return "nothing but links lies in the folders of these sites; remove them by hand"
     there = ", ".join(repository.models()[:8]) or "none"
     return f"model {model!r}: is not at these sites; models in the repository: {there}"
 

@@ -109,7 +109,7 @@ def previous(past: History, sites: Iterable[str], stay: dict[str, str]) -> dict[
         if not left:
             return found
     raise InputError(
-        f"site {left[0]!r}: ran no release of {past.name!r} before this one; there is nothing to go back to"
+        f"site {left[0]!r}: ran no release of {past.name!r} before this one; name sites that did, or a release in `to`"
     )
 
 

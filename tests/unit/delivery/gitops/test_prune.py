@@ -159,6 +159,31 @@ def test_refusals_are_one_line(place: Place, capsys, options: list[str], status:
     assert words in said[0]
 
 
+def edited(place: Place, path: str, old: str, new: str) -> None:
+    """A commit of others on the branch, which replaces `old` in a file, or makes it."""
+    clone = place.folder / "clone"
+    subprocess.run(["git", "clone", "-q", place.remote, clone], check=True, capture_output=True)
+    text = (clone / path).read_text() if (clone / path).exists() else old
+    write_text(clone / path, text.replace(old, new))
+    for argv in (["add", "."], ["commit", "-qm", "x"], ["push", "-q", "origin", "HEAD:main"]):
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@localhost", *argv], cwd=clone, check=True)
+
+
+def test_a_repository_that_is_not_ours(place: Place, capsys) -> None:
+    edited(place, "src/main.c", "x", "int main;")
+    assert prune_images.main([f"--git-url={place.remote}"]) == 1
+    assert "holds src and neither models nor sites" in capsys.readouterr().err
+
+
+def test_a_record_of_a_newer_schema_stops_it(place: Place, capsys) -> None:
+    place.put("v1", "edge-1")
+    edited(place, "models/digits/base/release.json", '"schema_version": 1', '"schema_version": 9')
+    capsys.readouterr()
+    assert prune_images.main([f"--git-url={place.remote}", "--delete"]) == 5
+    assert "models/digits/base/release.json in commit " in capsys.readouterr().err
+    assert place.store.document("v1") is not None
+
+
 def test_tags_come_in_pages(serve, answer) -> None:
     def respond(request):
         if "last=b" in request.path:

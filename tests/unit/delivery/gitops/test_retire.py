@@ -84,6 +84,19 @@ def test_after_all_of_it_nothing_is_left(remote: Path) -> None:
     assert ask(remote, "rev-list", "--count", "main") == "4"
 
 
+def test_a_folder_of_links_is_left_to_people(tmp_path: Path, remote: Path, capsys) -> None:
+    clone = tmp_path / "clone"
+    ask(tmp_path, "clone", "-q", "-b", "main", str(remote), str(clone))
+    (clone / "sites" / "edge-7").mkdir()
+    (clone / "sites" / "edge-7" / "digits").symlink_to("../edge-1/digits")
+    ask(clone, "add", "sites")
+    ask(clone, "-c", "user.name=n", "-c", "user.email=e@localhost", "commit", "-qm", "links")
+    ask(clone, "push", "-q")
+    capsys.readouterr()
+    assert retire.main([f"--git-url={remote}", "edge-7"]) == 1
+    assert "nothing but links lies in the folders of these sites" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "status", "words"),
     [

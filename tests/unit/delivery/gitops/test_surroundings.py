@@ -29,6 +29,10 @@ def test_only_what_is_needed_gets_in_and_nothing_out() -> None:
     assert all(peer.get("namespaceSelector", {}).get("matchLabels") for peer in routers["from"]), "none means all"
 
 
+def test_the_account_brings_no_token() -> None:
+    assert surroundings.service_account(RECORD)["automountServiceAccountToken"] is False
+
+
 def test_no_drain_waits_for_the_pod() -> None:
     spec = surroundings.disruption_budget(RECORD, surroundings.of_deployment(RECORD))["spec"]
     assert spec["maxUnavailable"] == 1
