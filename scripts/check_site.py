@@ -47,8 +47,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(texts: Iterable[str]) -> list[Asked]:
-    """The workloads in YAML texts. Raises InputError for what is not YAML."""
-    return [one for text in texts for document in documents(text) if (one := asked(document)) is not None]
+    """The workloads in YAML texts. Raises InputError for what is not YAML, or where there is no object at all."""
+    found = [document for text in texts for document in documents(text) if document is not None]
+    if not found:
+        raise InputError("no object is given, so nothing can be said to fit; did kubectl kustomize fail?")
+    return [one for one in map(asked, found) if one is not None]
 
 
 def documents(text: str) -> Iterator[Any]:

@@ -128,9 +128,17 @@ def of_manifest(text: str) -> Figures:
 
 
 def containers(document: Any) -> list[Any]:
-    """The containers of a Deployment or the like, or of a Pod, once for each replica."""
+    """The containers of a Deployment or the like, or of a Pod, once for each replica.
+
+    Of KServe's objects the InferenceService makes pods, and its `model` says what they ask for; a runtime makes none.
+    """
+    if within(document, "kind") in ("ServingRuntime", "ClusterServingRuntime"):
+        return []
     spec = within(document, "spec")
-    pod = within(spec, "template", "spec") or spec
+    served = within(spec, "predictor", "model")
+    if served is not None:
+        return [served]
+    pod = within(spec, "template", "spec") or within(spec, "predictor") or spec
     replicas = within(spec, "replicas")
     times = replicas if isinstance(replicas, int) and 0 <= replicas <= 1000 else 1
     there = within(pod, "containers")

@@ -61,10 +61,26 @@ def test_several_files_are_added_up(tmp_path, capsys):
     assert " 200m     128 MiB" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [", "not YAML"), ("", "")])
+@pytest.mark.parametrize(("text", "words"), [
+    ("a: [", "not YAML"), ("", "no object is given"), ("---\n---\n", "no object is given"),
+])  # fmt: skip
 def test_bad_input_is_one_line(monkeypatch, capsys, text, words):
+    """A kubectl kustomize that failed prints nothing, and nothing fits every site."""
     status, _, err = said(monkeypatch, capsys, text)
-    assert (status, words in err, err.count("\n")) == ((1, True, 1) if words else (0, True, 0))
+    assert (status, words in err, err.count("\n")) == (1, True, 1)
+
+
+@pytest.mark.parametrize("predictor", ["model: {resources: ", "containers: [{resources: "])
+def test_a_model_of_kserve_is_counted_once(monkeypatch, capsys, predictor):
+    asked = "{requests: {cpu: 250m, memory: 128Mi}}"
+    text = (
+        f"kind: InferenceService\nmetadata: {{name: m}}\nspec: {{predictor: {{{predictor}{asked}"
+        f"{'}' if predictor.startswith('m') else '}]'}}}}}\n---\n"
+        f"kind: ServingRuntime\nmetadata: {{name: m}}\nspec: {{containers: [{{resources: {asked}}}]}}\n"
+    )
+    status, out, _ = said(monkeypatch, capsys, text)
+    assert status == 0
+    assert [line.split()[:2] for line in out.splitlines()][:2] == [["InferenceService/m", "250m"], ["sum", "250m"]]
 
 
 def test_a_file_that_is_not_there(capsys):
