@@ -1,5 +1,6 @@
 """The layouts of a model in an image: the same bytes each time, and what an upgrade of 5 % of the tensors moves."""
 
+import itertools
 import random
 import tarfile
 from pathlib import Path
@@ -14,19 +15,23 @@ from nearedge.errors import InputError
 from nearedge.files import sha256_file
 
 TENSORS, TENSOR_BYTES = 40, 256 * 1024 + 64
+ALIKE = [TENSOR_BYTES] * TENSORS
+AS_IN_NETS = [int(4_000 * 500 ** random.Random(at).random()) for at in range(100)]
+"""4 kB to 2 MB, spread evenly over their logarithm."""
 
 
-def write_model(folder: Path, changed: set[int] = frozenset()) -> ModelFiles:
-    """A model of 40 tensors of random bytes, 10 MB; those in `changed` have other values."""
+def write_model(folder: Path, changed: set[int] = frozenset(), sizes: list[int] = ALIKE) -> ModelFiles:
+    """A model of tensors of random bytes, 10 MB where nothing else is said; those in `changed` have other values."""
     folder.mkdir()
+    starts = [0, *itertools.accumulate(sizes)]
     layers = "".join(
-        f'<layer type="Const"><data offset="{at * TENSOR_BYTES}" size="{TENSOR_BYTES}"/></layer>'
-        for at in range(TENSORS)
+        f'<layer type="Const"><data offset="{start}" size="{size}"/></layer>'
+        for start, size in zip(starts, sizes, strict=False)
     )
     xml, whole = folder / "model.xml", folder / "model.bin"
     xml.write_text(f"<net>{layers}</net>")
     whole.write_bytes(
-        b"".join(random.Random(at + 1000 * (at in changed)).randbytes(TENSOR_BYTES) for at in range(TENSORS))
+        b"".join(random.Random(at + 1000 * (at in changed)).randbytes(size) for at, size in enumerate(sizes))
     )
     return ModelFiles("m", "1", xml, sha256_file(xml), whole, sha256_file(whole), None, "", "{}\n")
 
@@ -35,10 +40,10 @@ def write_model(folder: Path, changed: set[int] = frozenset()) -> ModelFiles:
 def made(tmp_path_factory):
     """A function that makes the layers of the model with some tensors changed."""
 
-    def make(layout, changed=frozenset()):
+    def make(layout, changed=frozenset(), sizes=ALIKE):
         folder = tmp_path_factory.mktemp("made")
         (folder / "scratch").mkdir()
-        return model_layers(write_model(folder / "model", changed), folder / "scratch", "fast", layout)
+        return model_layers(write_model(folder / "model", changed, sizes), folder / "scratch", "fast", layout)
 
     return make
 
@@ -92,6 +97,20 @@ def test_what_an_upgrade_of_a_twentieth_of_the_tensors_moves(made, tmp_path):
     assert least < moved["sharded"] <= 1.1 * least
     assert least < moved["layered"] < 5 * least
     assert moved["single"] > 0.99 * TENSORS * TENSOR_BYTES
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scattered_tensors_of_all_sizes_cost_little_more_than_their_own_bytes(made, tmp_path, seed):
+    """Changed tensors lie among small ones that did not change; a tenth more than their bytes may be pulled."""
+    source, changed = random.Random(seed), set()
+    while sum(AS_IN_NETS[at] for at in changed) < 0.05 * sum(AS_IN_NETS):
+        changed.add(source.randrange(len(AS_IN_NETS)))
+    store = Layout.create(tmp_path / "store")
+    layers = [made("sharded", some, AS_IN_NETS)[0] for some in (set(), changed)]
+    for layer in layers:
+        store.add_file(layer.descriptor, layer.path)
+    before, after = (chunked.read_contents(store, layer.descriptor) for layer in layers)
+    assert chunked.needed(after, [before]) <= 1.1 * sum(AS_IN_NETS[at] for at in changed)
 
 
 @pytest.mark.parametrize("layout", ["single", "sharded", "layered"])
