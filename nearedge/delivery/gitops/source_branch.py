@@ -15,7 +15,7 @@ from pathlib import Path
 from nearedge.delivery import git
 from nearedge.delivery.git import Git, without_credentials
 from nearedge.delivery.gitops import publish
-from nearedge.delivery.gitops.deployed import fetch_branch
+from nearedge.delivery.gitops.deployed import advice, fetch_branch, how_to_make
 from nearedge.delivery.gitops.publish import Author, Plan, Target
 from nearedge.errors import InputError, NearedgeError, OutsideError, UsageError
 
@@ -115,7 +115,7 @@ def fetched_tip(client: Git, url: str, source: str, at: Path) -> str:
     except git.RefusedError as error:
         if "find remote ref" in error.output:
             return ""
-        raise OutsideError(f"{without_credentials(url)}: {error}") from error
+        raise OutsideError(f"{without_credentials(url)}: {error}{how_to_make(url)}{advice(error)}") from error
     return client.run("rev-parse", "FETCH_HEAD", at=at).strip()
 
 
@@ -158,5 +158,5 @@ def pushed(client: Git, url: str, source: str, commit: str, tip: str, at: Path) 
         overtaken = (*publish.OVERTAKEN, "(stale info)")
         if publish.says(error, overtaken) and not publish.says(error, publish.NOT_WRITABLE):
             return False
-        raise OutsideError(f"{without_credentials(url)}: {error}; nothing was published") from error
+        raise OutsideError(f"{without_credentials(url)}: {error}; nothing was published{advice(error)}") from error
     return True

@@ -1,5 +1,6 @@
 """A branch to review: names, two at once, a forge's own merge into it, what is put back."""
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from nearedge.delivery.gitops import publish, source_branch
 from nearedge.delivery.gitops.publish import Author, Change, Target
 from nearedge.delivery.gitops.source_branch import Proposed, default_branch, propose
 from nearedge.errors import OutsideError
+from nearedge.files import write_text
 
 AUTHOR = Author("Ada", "ada@example.com")
 BRANCH = "nearedge/digits/edge-1"
@@ -124,6 +126,17 @@ def test_it_is_put_back_where_the_request_fails(remote: Path) -> None:
     with pytest.raises(OutsideError, match=r"^no$"):
         proposed(remote, {"sites/x": "2"}, refuse)
     assert ask(remote, "rev-parse", BRANCH) == first.commit
+
+
+def test_a_refusal_says_what_to_do(remote: Path) -> None:
+    hook = remote / "hooks" / "pre-receive"
+    write_text(hook, "#!/bin/sh\necho 'denied to robot' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(OutsideError, match=r"denied to robot.*nothing was published; .*give a token that may write"):
+        proposed(remote, {"sites/x": "1"})
+    shutil.rmtree(remote)
+    with pytest.raises(OutsideError, match=r"`git init --bare .*remote.git` makes one"):
+        proposed(remote, {"sites/x": "1"})
 
 
 def test_nothing_differs(remote: Path) -> None:
