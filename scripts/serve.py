@@ -16,7 +16,7 @@ from typing import cast
 from nearedge.errors import InputError, MachineError, UsageError
 from nearedge.program import guarded, new_parser
 from nearedge.progress import say
-from nearedge.runner import sidecars
+from nearedge.runner import serving, sidecars
 from nearedge.runner.process import Running
 from nearedge.runner.process import start as start_process
 
@@ -170,13 +170,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(ending, end_once)
         log = cast(Path, options.log or default_log())
         running, url, grpc = run(options.what, options.port, options.backend, log, options.grpc_port)
+        served = serving.Served(url, grpc, str(log.absolute()), options.what, serving.now())
         try:
+            serving.began(served, serving.folder())
             also = f", gRPC at {grpc}" if grpc else ""
             say(f"serving at {url}{also} (log: {log}); stop with Ctrl-C")
             print(url, flush=True)
-            return running.wait()
-        except KeyboardInterrupt:
+            status = running.wait()
+            serving.ended(served, serving.folder(), status)
+            return status
+        except BaseException as error:
             running.stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            serving.forgotten(served, serving.folder())
             return 0
 
     return guarded("serve", action)

@@ -1,0 +1,251 @@
+"""Documents of the edge's API. Times are RFC 3339 in UTC; null: not known."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, RootModel
+
+from nearedge.api.models import Document
+
+
+class SourceState(Document):
+    """One thing that the answer stands on."""
+
+    name: str
+    state: Literal["ok", "missing", "not configured"] = Field(description="missing: it does not answer as it should")
+    as_of: str | None = Field(description="when it last said what the answer holds of it")
+    age_s: float | None = Field(description="seconds since then")
+    reason: str = Field(description="why it is missing; empty where it is not")
+
+
+class Known(Document):
+    """What every answer about a model says of where it is from."""
+
+    sources: list[SourceState]
+
+
+class SelfTest(Document):
+    """The golden samples, repeated by the server."""
+
+    passed: bool
+    samples: int | None
+    largest_difference: float | None = Field(description="largest absolute difference from a golden answer")
+
+
+class Restart(Document):
+    """A start of the server's process that we saw."""
+
+    at: str = Field(description="when the new process began")
+    reason: str
+
+
+class ModelHealth(Known):
+    """How a model is doing."""
+
+    name: str
+    live: bool | None = Field(description="its server answers")
+    ready: bool | None = Field(description="it takes requests")
+    state: str = Field(description="loading, ready, failed, draining, or unknown")
+    reason: str = Field(description="why it is not ready; empty where it is")
+    self_test: SelfTest | None
+    restarts: int = Field(description="that were seen, as far back as events are kept")
+    last_restarts: list[Restart]
+
+
+class Version(Document):
+    """A release in a few words."""
+
+    version: str | None
+    digest: str | None = Field(description="of the image")
+    bin_sha256: str | None = Field(description="of the weights")
+    precision: str | None
+
+
+class Versions(Known):
+    """What git says that the site shall run, and what it runs."""
+
+    name: str
+    desired: Version | None
+    running: Version | None
+    same: bool | None
+    reason: str = Field(description="why they differ, or why that is not known; empty where they are the same")
+    commit: str | None = Field(description="of the branch that says it")
+
+
+class ModelSummary(Document):
+    """A model in a list."""
+
+    name: str
+    server: str = Field(description="where it is served")
+    version: str | None = Field(description="of the release")
+    digest: str | None
+    precision: str | None
+    ready: bool | None
+    reason: str
+    as_of: str | None = Field(description="when the server last answered")
+
+
+class Tensor(Document):
+    """An input or output."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Model(Known):
+    """General information about a model."""
+
+    name: str
+    server: str
+    grpc: str
+    what: str = Field(description="what nearedge serve was given: an image, a layout, a folder")
+    served_versions: list[str] = Field(description="folders of the model that the server serves, as clients name them")
+    version: str | None
+    digest: str | None
+    precision: str | None
+    source: dict[str, Any] | None = Field(description="what the model was made of, as its record says")
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    release: dict[str, Any] | None = Field(description="the identity of the release as the server has it")
+    health: ModelHealth
+    versions: Versions
+
+
+class ReleaseIdentity(RootModel[dict[str, Any]]):
+    """The identity of a release: docs/schemas/identity.json."""
+
+
+class Window(Document):
+    """Availability over a window that ends now."""
+
+    window: str
+    ratio: float | None = Field(description="share of the observed time in which it was ready; null: nothing observed")
+    observed: float = Field(description="share of the window that was observed")
+    since: str | None = Field(description="beginning of what was observed")
+    origin: Literal["prometheus", "sampler"]
+
+
+class Availability(Known):
+    """How much of the time a model was ready."""
+
+    name: str
+    windows: list[Window]
+
+
+class LogLine(Document):
+    """A line of the server's log."""
+
+    time: str | None = Field(description="as the line says, else of a line before it")
+    level: str | None
+    text: str
+
+
+class Log(Known):
+    """The end of a log."""
+
+    name: str
+    lines: list[LogLine]
+    cut: bool = Field(description="true: there is more before these")
+
+
+class Latency(Document):
+    """Of inference requests since the server's start, estimated from buckets."""
+
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    mean_ms: float | None
+
+
+class Metrics(Known):
+    """The model server's figures about a model, since its start."""
+
+    name: str
+    requests: int
+    errors: int = Field(description="answered with a status from 400 up, or with an error of gRPC")
+    by_code: dict[str, int]
+    in_flight: int
+    latency: Latency
+    load_seconds: float | None
+    server_resident_bytes: int | None
+    server_cpu_seconds: float | None
+    server_started: str | None
+
+
+class Upgrade(Document):
+    """A move of the site to another release."""
+
+    commit: str | None = Field(description="null: git does not know of it, the server was seen to run it")
+    committed: str | None
+    to: Version
+    left: Version | None
+    rolled_back: bool
+    running: str | None = Field(description="when it was first seen to run")
+    duration_s: float | None = Field(description="from the commit until it ran")
+    bytes: int | None = Field(description="that the site pulls for it, as reckoned when it was released")
+
+
+class Upgrades(Known):
+    """The latest upgrades, the newest first."""
+
+    name: str
+    upgrades: list[Upgrade]
+
+
+class Event(Document):
+    """Something that was seen to change."""
+
+    number: int
+    time: str
+    model: str
+    kind: Literal["appeared", "running", "ready", "not ready", "restarted"]
+    message: str
+    digest: str | None = None
+    version: str | None = None
+    bin_sha256: str | None = None
+    precision: str | None = None
+
+
+class SiteDocument(Known):
+    """The site as this process sees it."""
+
+    site: str
+    models: int
+    ready: int
+
+
+class Rollback(Document):
+    """Where to go back to."""
+
+    to: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+-]*$")] = Field(
+        default="previous", description="previous, or a commit, an image's digest or its first digits, or a version"
+    )
+
+
+class RolledBack(Document):
+    """What git says now."""
+
+    commit: str
+    changed: bool = Field(description="false: the site was there already")
+    left: str | None = Field(description="digest of the image that it leaves")
+    to: str | None = Field(description="digest of the image that it comes to")
+    reason: str = Field(description="why it stays where it is")
+
+
+class SelfTestResult(Document):
+    """What the server said of its self-test."""
+
+    passed: bool | None
+    result: dict[str, Any]
+
+
+class Action(Document):
+    """A line of the audit log."""
+
+    number: int
+    time: str
+    who: str
+    what: str
+    model: str
+    outcome: Literal["begun", "done", "failed"]
+    detail: str

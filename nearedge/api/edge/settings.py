@@ -1,0 +1,34 @@
+"""What the edge's API is told when it starts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nearedge.delivery import git
+from nearedge.delivery.gitops.publish import Target
+
+EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`home` is NEAREDGE_HOME; `servers` are model servers besides those that `nearedge serve` started.
+
+    `server_token` is a file with the bearer token that they want. Without `target` nothing is known of git, without
+    `prometheus` availability is what we saw ourselves. `every_s`: seconds between two looks.
+    """
+
+    home: Path
+    site: str = "local"
+    servers: tuple[str, ...] = ()
+    server_token: Path | None = None
+    target: Target | None = None
+    git_access: git.Access = field(default_factory=git.Access)
+    prometheus: str = ""
+    every_s: float = EVERY_S
+    git_every_s: float = 60.0
+    timeout_s: float = 3.0
+
+    @property
+    def folder(self) -> Path:
+        """What the API keeps."""
+        return self.home / "edge"

@@ -1,0 +1,93 @@
+"""`nearedge api edge`: the models of a site, how they are doing, and what can be done about it, over HTTP."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nearedge.errors import UsageError
+from nearedge.program import guarded, new_parser, optional_path
+
+NAME = "api edge"
+PORT = 8092
+SOON, RARELY = 1.0, 3600.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = new_parser(NAME, "Serve the edge's API: the models that are served on this machine, over HTTP.")
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    options.add_argument("--port", type=int, default=PORT, help="port to listen on, 0 for a free one (%(default)s)")
+    options.add_argument(
+        "--tokens", type=Path, metavar="FILE",
+        help="lines NAME ROLE TOKEN, ROLE read or manage; without it only this machine is served, and may do all",
+    )  # fmt: skip
+    options.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM")
+    options.add_argument("--tls-key", type=Path, metavar="FILE", help="its key in PEM")
+    options.add_argument("--site", default="local", help="the site's name, as git has it (%(default)s)")
+    options.add_argument(
+        "--server", action="append", default=[], metavar="URL",
+        help="a model server besides those that nearedge serve started here; may be given several times",
+    )  # fmt: skip
+    options.add_argument("--server-token", type=optional_path, metavar="FILE", help="the bearer token that they want")
+    options.add_argument("--git-url", default="", help="the site's GitOps repository, or its mirror of it")
+    options.add_argument("--git-branch", default="main", help="its branch (%(default)s)")
+    options.add_argument("--basic-auth", type=optional_path, help="folder with .gitconfig and .git-credentials")
+    options.add_argument("--ssh-directory", type=optional_path, help="folder with known_hosts and a private key")
+    options.add_argument("--ca-bundle", type=optional_path, metavar="DIR", help="folder with ca-bundle.crt, for git")
+    options.add_argument("--prometheus", default="", metavar="URL", help="the site's Prometheus, for availability")
+    options.add_argument("--every", type=float, default=15.0, metavar="S", help="seconds between looks (%(default)g)")
+    return options
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises UsageError where it cannot, InputError for a damaged tokens file."""
+    try:
+        from nearedge.api import access, serve
+        from nearedge.api.edge.edge_app import edge_app
+        from nearedge.api.edge.embedded import EmbeddedSite
+        from nearedge.api.edge.settings import Settings
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed; pip install 'nearedge[api]'") from error
+    from nearedge.delivery import git
+    from nearedge.delivery.gitops import target
+    from nearedge.runner import serving
+
+    check(options)
+    listening = serve.Listening(options.host, options.port, options.tls_cert, options.tls_key)
+    serve.check(listening, tokens=options.tokens is not None)
+    settings = Settings(
+        home=serving.home(), site=options.site, servers=tuple(dict.fromkeys(options.server)),
+        server_token=options.server_token, prometheus=options.prometheus, every_s=options.every,
+        target=target.target_of(options.git_url, options.git_branch, None) if options.git_url else None,
+        git_access=git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle),
+    )  # fmt: skip
+    app = edge_app(EmbeddedSite(settings), access.read(options.tokens))
+    with serve.bind(listening) as listener:
+        print(f"{serve.address(listening, listener)}  (site {settings.site})", flush=True)
+        serve.serve(app, listening, listener)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise UsageError for what is no address, no name of a site, or no time."""
+    for option, urls in (
+        ("--server", options.server),
+        ("--prometheus", [options.prometheus] * bool(options.prometheus)),
+    ):
+        for url in urls:
+            if not url.startswith(("http://", "https://")) or any(letter.isspace() for letter in url):
+                raise UsageError(f"{option} {url!r}: is no address; write http://HOST:PORT")
+    if not options.site or "/" in options.site or options.site.startswith("."):
+        raise UsageError(f"--site {options.site!r}: is no name of a site")
+    if not SOON <= options.every <= RARELY:
+        raise UsageError(f"--every {options.every:g}: is not from {SOON:g} to {RARELY:g} seconds")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the options and serve."""
+    options = parser().parse_args(argv)
+    return guarded(NAME, lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
