@@ -116,3 +116,10 @@ def test_the_program_needs_no_sections_then(plain_registry, tmp_path):
     assert named in (base / "deployment.yaml").read_text()
     found = records.read(base / "release.json")
     assert found == changed(of_image(RECORD, manifest, f"{plain_registry}/site/rendered:1"), test=None)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", "A"])
+def test_a_name_that_is_no_folder_of_ours_is_refused(name):
+    named = RECORD.model_copy(update={"identity": RECORD.identity.model_copy(update={"name": name})})
+    with pytest.raises(InputError, match="is no name of a model"):
+        image_record.check_model({MODEL_LABEL: name, VERSION_LABEL: RECORD.identity.version}, named, "r.example/x:1")
