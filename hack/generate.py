@@ -19,6 +19,9 @@ from nearedge.api import openapi as api_document
 from nearedge.api.access import Access
 from nearedge.api.core.core_app import Settings, core_api
 from nearedge.api.core.local_engine import LocalEngine
+from nearedge.api.edge.edge_app import edge_api
+from nearedge.api.edge.embedded import EmbeddedSite
+from nearedge.api.edge.settings import Settings as SiteSettings
 from nearedge.release import description, profile, record
 from nearedge.runner import tables
 from nearedge.runner.fields import Effect, Field
@@ -194,9 +197,15 @@ def core() -> str:
     return api_document.text(core_api(LocalEngine(Path("absent")), Access(), Settings(Path("absent"))))
 
 
+def edge() -> str:
+    """The edge API's OpenAPI document."""
+    return api_document.text(edge_api(EmbeddedSite(SiteSettings(Path("absent"))), Access()))
+
+
 def generated() -> dict[Path, str]:
     """Every generated file with its content."""
-    described = {ROOT / "docs" / "openapi" / "serving.json": serving(), ROOT / "docs" / "openapi" / "core.json": core()}
+    apis = {"serving": serving(), "core": core(), "edge": edge()}
+    described = {ROOT / "docs" / "openapi" / f"{name}.json": text for name, text in apis.items()}
     return {
         ROOT / "catalog.yaml": catalog(),
         **dict(readmes()),

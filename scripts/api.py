@@ -49,8 +49,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the options and serve."""
-    options = parser().parse_args(argv)
+    """Parse the options and serve; `edge` has a program of its own."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["edge"]:
+        from scripts import api_edge
+
+        return api_edge.main(given[1:])
+    options = parser().parse_args(given)
     return guarded(NAME, lambda: run(options))
 
 

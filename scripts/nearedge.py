@@ -13,7 +13,7 @@ ON_ONE_MACHINE = {
     "run": "run a Pipeline or Task of the catalog, or manifests of your own, on this machine",
     "runs": "list the runs kept on this machine",
     "logs": "show the logs of a run",
-    "api": "serve the core's API: Pipelines, runs, logs and reports over HTTP",
+    "api": "serve an API over HTTP: core (Pipelines, runs, releases) or edge (a site's models)",
     "serve": "serve the model of a serving image or a release folder on this machine",
     "check-site": "add up what manifests ask of a site, and hold it against its profile",
     "retire": "take a model, or all of a site, out of the GitOps repository",
