@@ -7,11 +7,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from nearedge import errors
 from nearedge.api.models import Problem
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 STATUS: dict[type[errors.NearedgeError], int] = {
     errors.InputError: 422, errors.UsageError: 400, errors.GateError: 409, errors.OutsideError: 502,
     errors.UnsupportedError: 501, errors.MachineError: 507,
@@ -44,6 +46,13 @@ def document(status: int, detail: str, **more: Any) -> JSONResponse:
     return JSONResponse({**body.model_dump(), **more}, status, media_type=MEDIA_TYPE)
 
 
+def methods(request: Request) -> list[str]:
+    """What may be asked of the path (RFC 9110, 15.5.6): Starlette's own answer knows the methods of one route only."""
+    asked = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.routes
+    return [method for method, scope in asked.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the application one of these documents."""
 
@@ -63,7 +72,9 @@ def install(app: FastAPI) -> None:
         return document(422, f"{faults[0]['where']}: {faults[0]['detail']}", errors=faults)
 
     @app.exception_handler(HTTPException)
-    async def of_routing(_: Request, error: HTTPException) -> JSONResponse:
+    async def of_routing(request: Request, error: HTTPException) -> JSONResponse:
         answer = document(error.status_code, str(error.detail))
         answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(methods(request))
         return answer

@@ -14,15 +14,21 @@ from nearedge.api.streams import ServerEvent
 
 EVENTS = "text/event-stream"
 MOST_LINES = 10_000
+EVENT = {
+    "type": "object",
+    "description": "one of the events (WHATWG HTML, 9.2); data is JSON",
+    "properties": {name: {"type": "string"} for name in ("event", "data", "id")},
+    "required": ["event", "data"],
+}
 STREAM: dict[int | str, dict[str, object]] = {
     **RESPONSES,
-    200: {"description": "events as they come", "content": {EVENTS: {"schema": {"type": "string"}}}},
+    200: {"description": "events as they come", "content": {EVENTS: {"schema": EVENT}}},
 }
 LOGS: dict[int | str, dict[str, object]] = {
     **RESPONSES,
     200: {
         "description": "the lines; as events where Accept asks for text/event-stream",
-        "content": {kind: {"schema": {"type": "string"}} for kind in ("text/plain", EVENTS)},
+        "content": {"text/plain": {"schema": {"type": "string"}}, EVENTS: {"schema": EVENT}},
     },
 }
 Seen = Annotated[str | None, Header(alias="Last-Event-ID", max_length=64, description="the last event you have")]

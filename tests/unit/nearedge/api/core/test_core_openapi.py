@@ -1,0 +1,103 @@
+"""The core's OpenAPI document: that it is one, and that the API does what it says, by schemathesis."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import schemathesis
+from schemathesis.config import (
+    ChecksConfig,
+    GenerationConfig,
+    PositiveDataAcceptanceConfig,
+    ProjectConfig,
+    ProjectsConfig,
+    SchemathesisConfig,
+)
+
+from nearedge.api.problems import MEDIA_TYPE
+from tests.core_api import serving
+
+ROOT = Path(__file__).parents[5]
+DOCUMENT = ROOT / "docs" / "openapi" / "core.json"
+UNFIT = ["2xx", "304", "400", "404", "409", "412", "422"]
+"""What is valid in form need not fit this server: which runs and params there are no schema says."""
+ENDLESS = ("/api/v1/runs/events",)
+"""Streams that end with the client only; test_live.py reads them."""
+OURS = ("/healthz", "/readyz", "/api/v1/pipelines", "/api/v1/tasks", "/api/v1/runs")
+KNOWN = {"name": ["known", "absent"], "file": ["report.html", "absent.png"]}
+
+SEEN: Counter[tuple[str, int]] = Counter()
+"""Answers by operation and status."""
+
+
+def api():
+    """The document, in which names are those that the server has and one that it has not."""
+    document = json.loads(DOCUMENT.read_text())
+    paths = {path: item for path, item in document["paths"].items() if path.startswith(OURS) and path not in ENDLESS}
+    document["paths"] = paths
+    for path, item in paths.items():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["name"] in KNOWN:
+                    own = {"/api/v1/pipelines": "greet", "/api/v1/tasks": "say"}
+                    here = next((name for start, name in own.items() if path.startswith(start)), None)
+                    parameter["schema"] = {"enum": [here, "absent"] if here else KNOWN[parameter["name"]]}
+    document["components"]["schemas"]["NewRun"]["properties"]["pipeline"] = {"enum": ["absent", "hold"]}
+    project = ProjectConfig(
+        generation=GenerationConfig(max_examples=8, deterministic=True),
+        checks=ChecksConfig(positive_data_acceptance=PositiveDataAcceptanceConfig(expected_statuses=UNFIT)),
+        request_timeout=20,
+    )
+    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig(projects=ProjectsConfig(default=project)))
+
+
+@pytest.fixture(scope="session")
+def asked(tmp_path_factory, small_catalog):
+    """A server with one run that has ended."""
+    with serving(tmp_path_factory.mktemp("asked"), small_catalog) as core:
+        core.start(name="known")
+        core.ended("known")
+        yield core
+
+
+def asking(method, path):
+    """A test of one operation. schemathesis gives the tests of one function one name, of which xdist runs one."""
+
+    @api().include(method=method, path=path).parametrize()
+    def test(case, asked) -> None:
+        answer = case.call_and_validate(base_url=asked.url, session=asked.session)
+        SEEN[case.operation.label, answer.status_code] += 1
+
+    return test
+
+
+for operation in [found.ok() for found in api().get_all_operations()]:
+    words = re.sub(r"\W+", "_", f"{operation.method} {operation.path}").strip("_").lower()
+    globals()[f"test_the_api_does_what_the_document_says_of_{words}"] = asking(operation.method, operation.path)
+
+
+def test_every_operation_says_what_it_refuses_and_with_what():
+    document = json.loads(DOCUMENT.read_text())
+    for path, item in document["paths"].items():
+        if path.startswith("/api/"):
+            for operation in item.values():
+                assert operation["summary"] and operation["description"], path
+                for status, answer in operation["responses"].items():
+                    if int(status) >= 400:
+                        assert list(answer["content"]) == [MEDIA_TYPE], (path, status)
+    assert document["security"] == [{}, {"bearer": []}]
+
+
+def test_the_server_gives_out_the_same_document(asked):
+    assert asked.session.get(f"{asked.url}/openapi.json", timeout=20).json() == json.loads(DOCUMENT.read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [("/api/v1/runs", "GET, POST"), ("/api/v1/runs/known", "DELETE, GET"), ("/api/v1/runs/known/cancel", "POST")],
+)
+def test_what_is_allowed_is_said(asked, path, allow):
+    answer = asked.session.request("PATCH", f"{asked.url}{path}", timeout=20)
+    assert (answer.status_code, answer.headers["allow"], answer.json()["status"]) == (405, allow, 405)
