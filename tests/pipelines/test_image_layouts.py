@@ -45,3 +45,15 @@ def test_a_modelcar_is_rendered_for_kserve_and_no_test_is_claimed(proven: Site) 
     model = yaml.safe_load(found.read_text())["spec"]["predictor"]["model"]
     assert model["storageUri"].startswith("oci+native://")
     assert model["storageUri"].endswith(image["digest"])
+
+
+def test_nothing_is_built_where_a_site_would_pull_more_than_it_may(proven: Site) -> None:
+    shutil.rmtree(proven.release / "image", ignore_errors=True)
+    params = ("serving-image=oci:image:new", "allow-layout=true", "base-image=host", "max-transfer-bytes=1000")
+    given = [f"-p={param}" for param in (*params, "sites=site-1,site-2", "tags=stable", "annotations=a=b")]
+    done = proven.nearedge("run", "build-serving-image", *given, f"-w=release={proven.release}")
+    assert done.returncode == 3, done.stderr
+    assert "max-transfer-bytes 1000: more would be pulled by " in done.stderr
+    assert "site-1" in done.stderr and "site-2" in done.stderr
+    assert not (proven.release / "release" / "image.json").exists()
+    assert not list(proven.release.glob("image/blobs/*/*"))

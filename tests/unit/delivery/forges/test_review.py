@@ -10,9 +10,10 @@ import pytest
 
 from nearedge.delivery.gitops import render
 from nearedge.files import write_text
-from nearedge.release import profile
+from nearedge.release import profile, sections
 from nearedge.release import record as records
 from nearedge.release.record import Record
+from nearedge.release.sections import SiteTransfer
 from scripts import publish_gitops
 
 from .conftest import READER, TOKEN, Site
@@ -105,6 +106,21 @@ def test_twice_is_one_commit_and_one_request(run: Run, site: Site, tmp_path: Pat
     assert "9" * 64 in site.requests[0].body
     assert ask(site.repository, "rev-list", "--count", f"main..{BRANCH}") == "1"
     assert branches(site)["main"] == before["main"]
+
+
+@pytest.mark.parametrize("site", ["gitea"], indirect=True)
+def test_request_and_commit_say_what_sites_pull_by_this_run(run: Run, site: Site, tmp_path: Path) -> None:
+    workspace, image = workspace_with(tmp_path), release("d").evidence.image
+    assert image is not None
+    size = {"bytes": 5_000_000, "partial_bytes": 5_000_000, "whole_bytes": 5_000_000}
+    pulled = SiteTransfer(site="edge-1", link_mbit_s=10, against=[], **size)
+    sections.write(workspace, image.model_copy(update={"sites": [pulled]}))
+    assert run(workspace)[0] == 0, run.printed
+    assert "| `edge-1` | 5.0 MB, 4.0 s at 10 Mbit/s |" in site.requests[0].body
+    assert "\n- edge-1: 5.0 MB, 4.0 s at 10 Mbit/s\n" in ask(site.repository, "log", "-1", "--format=%B", BRANCH)
+    sections.write(workspace, image.model_copy(update={"digest": f"sha256:{'8' * 64}", "sites": [pulled]}))
+    assert run(workspace)[0] == 0, "a section of another image"
+    assert "| `edge-1` | not known |" in site.requests[0].body
 
 
 @pytest.mark.parametrize("site", ["gitea"], indirect=True)
