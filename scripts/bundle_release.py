@@ -101,7 +101,8 @@ def name_of(name: str) -> str:
 def counted(images: Sequence[Image]) -> str:
     """How many images, and documents that refer to them, for people."""
     documents = sum(bool(image.subject) for image in images)
-    return f"{len(images) - documents} images with {documents} documents"
+    count = len(images) - documents
+    return f"{count} image{'s' * (count != 1)} with {documents} documents"
 
 
 def bundle_path(given: argparse.Namespace) -> Path:
@@ -138,7 +139,9 @@ def stores(given: argparse.Namespace, access: Access) -> Callable[[str], Layout 
         try:
             parse(f"{given.to.removesuffix('/')}/name")
         except InputError as error:
-            raise InputError(f"to {given.to!r}: names no registry; write host[:port][/path] or oci:DIR") from error
+            raise InputError(
+                f"to {given.to!r}: is no registry with a path or without; write host[:port][/path] or oci:DIR"
+            ) from error
 
     def store_for(name: str) -> Layout | Repository:
         key = "" if layout else name

@@ -50,10 +50,12 @@ def pip(command: str, *arguments: str) -> None:
 def add(source: Path, context: Path) -> None:
     """Put the files of a user's folder into the context, over ours of the same name.
 
-    Raises InputError for links that lead out of it. What begins with two dots is how a ConfigMap's volume is made, and
-    is passed over.
+    Raises InputError where there is no such folder, and for links that lead out of it. What begins with two dots is how
+    a ConfigMap's volume is made, and is passed over.
     """
     root = source.resolve()
+    if not root.is_dir():
+        raise InputError(f"{source}: no such folder; bind a workspace source that holds the Containerfile")
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         if any(part.startswith("..") for part in relative.parts):

@@ -11,8 +11,9 @@ from nearedge.delivery.bundle import bundle_file
 from nearedge.delivery.bundle.bundle_index import BLOB, FILES, Absent, Image, Index, Member
 from nearedge.delivery.layout import MARKER, MARKER_TEXT, Layout
 from nearedge.delivery.repository import Repository
+from nearedge.delivery.upload import pieces
 from nearedge.errors import InputError
-from nearedge.files import CHUNK, sha256_file
+from nearedge.files import sha256_file
 
 Store = Layout | Repository
 
@@ -113,15 +114,9 @@ class Packing:
         """A member's bytes, held against its sum while they are read."""
         digest = f"sha256:{member.sha256}"
         if member.path in self.files:
-            pieces = read(self.files[member.path])
+            content = pieces(self.files[member.path])
         elif BLOB.fullmatch(member.path) and digest not in self.held:
             return self.sources[digest].chunks(oci.Descriptor("", digest, member.size))
         else:
-            pieces = iter((self.held.get(digest) or self.layout_files()[member.path],))
-        return digests.verified(pieces, digest, member.size, member.path)
-
-
-def read(path: Path) -> Iterator[bytes]:
-    """A file's bytes."""
-    with path.open("rb") as file:
-        yield from iter(lambda: file.read(CHUNK), b"")
+            content = iter((self.held.get(digest) or self.layout_files()[member.path],))
+        return digests.verified(content, digest, member.size, member.path)

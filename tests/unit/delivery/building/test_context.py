@@ -49,6 +49,11 @@ def test_links_that_lead_elsewhere_are_refused(source, made, target):
         context.add(source, made)
 
 
+def test_a_source_that_is_not_there_is_refused(source, made):
+    with pytest.raises(InputError, match="no such folder"):
+        context.add(source / "absent", made)
+
+
 @pytest.mark.parametrize("name", ["absent", "inner"])
 def test_a_containerfile_that_is_none(source, made, name):
     context.add(source, made)
