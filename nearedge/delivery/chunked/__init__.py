@@ -1,7 +1,7 @@
 """zstd:chunked layers: written, read by their table of contents alone, and what a pull of one moves."""
 
 from nearedge.delivery.chunked.contents import Contents
-from nearedge.delivery.chunked.image_pull import Pulled, lacked, of_layers, pulled, pulled_bytes
+from nearedge.delivery.chunked.image_pull import Pulled, lacked, of_layers, pulled
 from nearedge.delivery.chunked.partial_pull import CURRENT, Engine, needed
 from nearedge.delivery.chunked.reader import LayerFile, is_chunked, read_contents
 from nearedge.delivery.chunked.writer import write_layer
@@ -17,7 +17,6 @@ __all__ = [
     "needed",
     "of_layers",
     "pulled",
-    "pulled_bytes",
     "read_contents",
     "write_layer",
 ]

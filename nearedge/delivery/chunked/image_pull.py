@@ -62,13 +62,3 @@ def of_layers(
     """What layers move to a site that has none of them and the chunks of `have`; `read` gives their own contents."""
     sizes = [(needed(read(x), have, engine) if is_chunked(x) else x.size, x.size) for x in lacking]
     return Pulled(sum(partial for partial, _ in sizes), sum(whole for _, whole in sizes))
-
-
-def pulled_bytes(
-    new: oci.Manifest,
-    store: Layout | Repository,
-    previous: oci.Manifest | None,
-    previous_store: Layout | Repository | None = None,
-) -> int:
-    """`pulled(...).partial`: what an engine of today with partial pulls moves."""
-    return pulled(new, store, previous, previous_store).partial

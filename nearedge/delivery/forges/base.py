@@ -1,6 +1,7 @@
 """What every forge can do: find the open request from one branch to another, make it, change what it says."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -105,6 +106,16 @@ class Forge(ABC):
             raise self.refused(answer)
         return found
 
+    def first(
+        self, answers: Iterable[Answer], keys: tuple[str, str, str], ours: Callable[[dict[str, object]], bool]
+    ) -> Request | None:
+        """The first request in pages of a list that `ours` holds for, None where there is none."""
+        for answer in answers:
+            for entry in self.listed(answer):
+                if ours(entry):
+                    return self.one(Answer(200, entry), keys)
+        return None
+
     def listed(self, answer: Answer) -> list[dict[str, object]]:
         """The entries of a list that an answer is."""
         if answer.status != 200 or not isinstance(answer.document, list):
@@ -121,6 +132,15 @@ def request_of(document: object, keys: tuple[str, str, str]) -> Request | None:
     if not isinstance(number, int) or not isinstance(url, str) or not isinstance(title, str):
         return None
     return Request(number, url, title, body if isinstance(body, str) else "")
+
+
+def between(entry: dict[str, object], project: str, source: str, target: str) -> bool:
+    """Whether a pull request, as GitHub and Gitea write it, is from one branch of the project to the other.
+
+    A fork's branch of the same name is another's.
+    """
+    same = text_at(entry, "head", "repo", "full_name").lower() == project.lower()
+    return same and (text_at(entry, "head", "ref"), text_at(entry, "base", "ref")) == (source, target)
 
 
 def text_at(document: object, *keys: str) -> str:

@@ -1,7 +1,7 @@
 """Gitea's REST API (https://docs.gitea.com/api/, `repository`), which Forgejo speaks as well."""
 
-from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, text_at
-from nearedge.delivery.forges.connection import Answer, words
+from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, between
+from nearedge.delivery.forges.connection import words
 
 KEYS = ("number", "html_url", "body")
 
@@ -26,13 +26,8 @@ class Gitea(Forge):
 
     def find(self, source: str, target: str) -> Request | None:
         """See Forge. The list cannot be narrowed to a source branch, so all pages are looked through."""
-        for answer in self.connection.pages(self.pulls, state="open", limit="50"):
-            for entry in self.listed(answer):
-                same = text_at(entry, "head", "repo", "full_name").lower() == self.place.project.lower()
-                branches = (text_at(entry, "head", "ref"), text_at(entry, "base", "ref"))
-                if same and branches == (source, target):
-                    return self.one(Answer(200, entry), KEYS)
-        return None
+        pages = self.connection.pages(self.pulls, state="open", limit="50")
+        return self.first(pages, KEYS, lambda entry: between(entry, self.place.project, source, target))
 
     def create(self, wanted: Wanted) -> Request:
         """See Forge. One that is there already is a 409."""

@@ -1,7 +1,7 @@
 """GitHub's REST API, "Pulls" (https://docs.github.com/en/rest/pulls/pulls): github.com, ghe.com, Enterprise Server."""
 
-from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, text_at
-from nearedge.delivery.forges.connection import Answer, words
+from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, between
+from nearedge.delivery.forges.connection import words
 
 KEYS = ("number", "html_url", "body")
 
@@ -27,16 +27,11 @@ class Github(Forge):
         return f"/repos/{self.place.project}/pulls"
 
     def find(self, source: str, target: str) -> Request | None:
-        """See Forge. A fork's branch of the same name is another's."""
+        """See Forge."""
         owner = self.place.project.partition("/")[0]
         query = {"state": "open", "head": f"{owner}:{source}", "base": target, "per_page": "100"}
-        for answer in self.connection.pages(self.pulls, **query):
-            for entry in self.listed(answer):
-                same = text_at(entry, "head", "repo", "full_name").lower() == self.place.project.lower()
-                branches = (text_at(entry, "head", "ref"), text_at(entry, "base", "ref"))
-                if same and branches == (source, target):
-                    return self.one(Answer(200, entry), KEYS)
-        return None
+        pages = self.connection.pages(self.pulls, **query)
+        return self.first(pages, KEYS, lambda entry: between(entry, self.place.project, source, target))
 
     def create(self, wanted: Wanted) -> Request:
         """See Forge. One that is there already is a 422 that says so in its `errors`."""

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, text_at
-from nearedge.delivery.forges.connection import Answer, words
+from nearedge.delivery.forges.connection import words
 
 KEYS = ("iid", "web_url", "description")
 
@@ -30,13 +30,12 @@ class Gitlab(Forge):
     def find(self, source: str, target: str) -> Request | None:
         """See Forge. A fork's branch of the same name has another `source_project_id`."""
         query = {"state": "opened", "source_branch": source, "target_branch": target, "per_page": "100"}
-        for answer in self.connection.pages(self.requests, **query):
-            for entry in self.listed(answer):
-                same = entry.get("source_project_id") == entry.get("target_project_id")
-                branches = (text_at(entry, "source_branch"), text_at(entry, "target_branch"))
-                if same and branches == (source, target):
-                    return self.one(Answer(200, entry), KEYS)
-        return None
+
+        def ours(entry: dict[str, object]) -> bool:
+            same = entry.get("source_project_id") == entry.get("target_project_id")
+            return same and (text_at(entry, "source_branch"), text_at(entry, "target_branch")) == (source, target)
+
+        return self.first(self.connection.pages(self.requests, **query), KEYS, ours)
 
     def create(self, wanted: Wanted) -> Request:
         """See Forge. One that is there already is a 409."""

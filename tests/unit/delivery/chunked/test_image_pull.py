@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from nearedge.delivery import layers, oci
-from nearedge.delivery.chunked import is_chunked, pulled, pulled_bytes, read_contents
+from nearedge.delivery.chunked import is_chunked, pulled, read_contents
 from nearedge.delivery.chunked.partial_pull import PODMAN_4
 from nearedge.delivery.layout import Layout
 
@@ -84,10 +84,10 @@ def test_other_engines_read_it_as_plain_zstd(site, repository, push_image, model
 def test_plain_layers_are_whole_blobs(layout, push_image, model):
     old = push_image(layout, model, "old", write=layers.write_layer)
     new = push_image(layout, changed(model, 0.05), "new", write=layers.write_layer)
-    assert pulled_bytes(new, layout, old) == new.size
-    assert pulled_bytes(new, layout, None) == new.size
+    assert pulled(new, layout, old).partial == new.size
+    assert pulled(new, layout, None).partial == new.size
     assert pulled(new, layout, new) == pulled(old, layout, old)
-    assert pulled_bytes(new, layout, new) == 0
+    assert pulled(new, layout, new).partial == 0
 
 
 def test_a_layer_or_config_that_is_there_is_not_pulled(layout, push_image, model):
@@ -95,10 +95,10 @@ def test_a_layer_or_config_that_is_there_is_not_pulled(layout, push_image, model
     body = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": old.config.to_json()}
     more = body | {"layers": [old.layers[0].to_json()], "annotations": {"more": "text"}}
     again = oci.manifest(oci.encode(more), "again")
-    assert pulled_bytes(again, layout, old) == again.descriptor.size
+    assert pulled(again, layout, old).partial == again.descriptor.size
 
 
 def test_a_chunked_layer_after_a_plain_one_is_pulled_in_full(layout, push_image, model):
     plain = push_image(layout, model, "plain", write=layers.write_layer)
     new = push_image(layout, model, "new")
-    assert close_to(new.size, pulled_bytes(new, layout, plain))
+    assert close_to(new.size, pulled(new, layout, plain).partial)
