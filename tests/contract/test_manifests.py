@@ -14,6 +14,9 @@ from nearedge.delivery.gitops import render
 from nearedge.delivery.gitops.choices import Choices, Flavour
 from nearedge.delivery.gitops.site_usage import of_manifest
 from nearedge.release import profile, record
+from tests.kustomize import needs_kustomize
+
+pytestmark = needs_kustomize
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"

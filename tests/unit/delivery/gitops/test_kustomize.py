@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from nearedge.delivery.gitops.fleet import Placed, Wanted
 from nearedge.release import profile as profiles
 from nearedge.release import record as records
 from nearedge.release.record import Record
+from tests.kustomize import needs_kustomize
 
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 PROFILE = profiles.read("microshift-small")
@@ -29,7 +29,7 @@ ALWAYS = {"ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Service", "Servi
 BY_FLAVOUR = {"deployment": {"Deployment"}, "kserve": {"InferenceService", "ServingRuntime"}}
 BY_EXPOSURE = {"route": {"Route"}, "ingress": {"Ingress"}, "none": set()}
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl to build with kustomize")
+pytestmark = needs_kustomize
 
 
 def with_digest(record: Record, digit: str) -> Record:

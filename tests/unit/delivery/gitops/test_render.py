@@ -1,6 +1,5 @@
 """What a GitOps repository is told: held against the platforms' schemas and built by kustomize."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from nearedge.release import record as records
 from nearedge.release.profile import Profile, Share
 from nearedge.release.record import Record
 from serving_image import settings
+from tests.kustomize import needs_kustomize
 
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 PROFILE = profiles.read("microshift-small")
@@ -183,7 +183,7 @@ def test_a_release_without_an_image() -> None:
         render.render(changed(RECORD, image=None), PROFILE, SITES)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl to build with kustomize")
+@needs_kustomize
 def test_kustomize_builds_each_site(tmp_path: Path) -> None:
     for path, text in render.render(RECORD, PROFILE, SITES).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

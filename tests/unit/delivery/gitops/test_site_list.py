@@ -16,6 +16,7 @@ from nearedge.release import profile as profiles
 from nearedge.release import record as records
 from nearedge.release.record import Record
 from scripts import retire, rollback_model
+from tests import kustomize
 
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 AUTHOR = publish.Author("Ada", "ada@example.com")
@@ -56,6 +57,8 @@ class Place:
 
     def images(self, site: str) -> list[str]:
         """The first digit of the digest of each model that kustomize builds for a site, by model's name."""
+        if kustomize.major() < kustomize.OLDEST:
+            pytest.skip("needs kubectl 1.27 or newer to build with kustomize")
         argv = ["kubectl", "kustomize", str(self.tree() / "sites" / site)]
         built = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
         pods = [one for one in yaml.safe_load_all(built) if one["kind"] == "Deployment"]
@@ -115,4 +118,12 @@ def test_what_is_no_kustomization_is_not_listed_and_lists_of_others_stay(tmp_pat
 def test_a_site_that_never_had_a_list_gets_none_when_it_goes(tmp_path: Path) -> None:
     write_text(tmp_path / "sites/edge-1/digits/kustomization.yaml", "x")
     changes = {"sites/edge-1/digits/kustomization.yaml": None}
+    assert site_list.listed(Fleet(tmp_path), changes) == changes
+
+
+def test_a_site_that_goes_takes_its_list_along(tmp_path: Path) -> None:
+    changes: dict[str, str | None] = {}
+    for path in ("sites/edge-1/digits/kustomization.yaml", "sites/edge-1/kustomization.yaml"):
+        write_text(tmp_path / path, "x")
+        changes[path] = None
     assert site_list.listed(Fleet(tmp_path), changes) == changes
