@@ -32,14 +32,17 @@ def fits(text: str) -> bool:
 
 
 def thinned(record: Record) -> Record:
-    """The record without histograms of latencies, trials of runtime configurations and candidates of precision."""
+    """The record without histograms of latencies, trials of runtime configurations, candidates of precision, and what
+    was said of each site.
+    """
     evidence = record.evidence
-    benchmark, optimization = evidence.benchmark, evidence.optimization
+    benchmark, optimization, image = evidence.benchmark, evidence.optimization, evidence.image
     if benchmark is not None:
         timings = [one.model_copy(update={"histogram": None}) for one in benchmark.timings]
-        benchmark = benchmark.model_copy(update={"timings": timings, "trials": []})
+        benchmark = benchmark.model_copy(update={"timings": timings, "trials": [], "sites": []})
     if optimization is not None:
         optimization = optimization.model_copy(update={"candidates": []})
-    return record.model_copy(
-        update={"evidence": evidence.model_copy(update={"benchmark": benchmark, "optimization": optimization})}
-    )
+    if image is not None:
+        image = image.model_copy(update={"sites": []})
+    kept = {"benchmark": benchmark, "optimization": optimization, "image": image}
+    return record.model_copy(update={"evidence": evidence.model_copy(update=kept)})

@@ -49,7 +49,7 @@ def test_a_section_that_is_not_as_it_should_be(tmp_path: Path, change: dict[str,
 def test_every_field_is_required(tmp_path: Path) -> None:
     path = sections.write(tmp_path, SOURCE)
     whole = json.loads(path.read_text())
-    for field in set(whole) - {"schema_version", "code_sha256"}:  # older ones had no code
+    for field in set(whole) - {"schema_version", "code_sha256", "rebuilt"}:  # older ones had neither
         path.write_text(json.dumps({key: value for key, value in whole.items() if key != field}))
         with pytest.raises(InputError, match=field):
             sections.read(tmp_path, SourceSection)

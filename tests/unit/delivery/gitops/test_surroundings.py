@@ -11,7 +11,7 @@ from nearedge.errors import InputError
 from nearedge.release import profile as profiles
 from nearedge.release import record as records
 from nearedge.release.record import Record
-from nearedge.release.sections import Trial
+from nearedge.release.sections import SiteTransfer, Trial
 
 RECORD = records.read(Path(__file__).parents[1] / "data" / "release.json")
 PROFILE = profiles.read("microshift-small")
@@ -62,6 +62,19 @@ def test_a_record_too_large_for_a_config_map_is_thinned_there_alone() -> None:
     assert records.parse(small, "it").identity == record.identity
     (generator,) = yaml.safe_load(tree["models/digits/base/kustomization.yaml"])["configMapGenerator"]
     assert generator["files"] == ["release.json=release-small.json"]
+
+
+def test_a_fleet_of_a_thousand_sites_fits() -> None:
+    image = RECORD.evidence.image
+    assert image is not None
+    one = SiteTransfer(
+        site="s" * 40, bytes=1, partial_bytes=1, whole_bytes=1, link_mbit_s=1, against=["sha256:" + "0" * 64]
+    )
+    image = image.model_copy(update={"sites": [one] * 1000})
+    record = RECORD.model_copy(update={"evidence": RECORD.evidence.model_copy(update={"image": image})})
+    assert not small_record.fits(records.dump(record))
+    small = records.parse(small_record.for_config_map(record), "it")
+    assert small.evidence.image is not None and small.evidence.image.sites == []
 
 
 def test_a_record_too_large_even_so() -> None:
