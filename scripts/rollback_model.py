@@ -5,12 +5,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from nearedge.delivery import git, presence
+from nearedge.delivery import git
 from nearedge.delivery.access import Access
-from nearedge.delivery.gitops import publish, render
-from nearedge.delivery.gitops.history import Release
+from nearedge.delivery.gitops import publish
+from nearedge.delivery.gitops.image_check import image_check, unchecked
 from nearedge.delivery.gitops.rollback import PREVIOUS, Asked, Check, Rollback
-from nearedge.errors import InputError, UsageError
+from nearedge.errors import UsageError
 from nearedge.program import add_results, boolean, guarded, new_parser, optional_path, write_results
 from nearedge.progress import say
 
@@ -68,27 +68,6 @@ def run(target: publish.Target, asked: Asked, author: publish.Author, access: gi
         say(f"{site}: {left} -> {publish.named(step.reached.record)}")
     say(f"commit {done.commit[:12]} in {target.shown}" if done.changed else f"nothing to commit in {target.shown}")
     return done, plan
-
-
-def image_check(registry: str, access: Access) -> Check:
-    """Sees that the registry which a site pulls from holds all of a release's image; asks once for each place."""
-    seen: set[str] = set()
-
-    def check(release: Release, site: str) -> None:
-        image = release.record.evidence.image
-        if image is None:
-            raise InputError(f"release {publish.named(release.record)}: its record names no image")
-        place = presence.place(render.image_name(release.record, image), registry, site)
-        if place.by_digest not in seen:
-            size = presence.require(place, access)
-            seen.add(place.by_digest)
-            say(f"{place.by_digest}: is there, {size / 1e6:.1f} MB")
-
-    return check
-
-
-def unchecked(_release: Release, _site: str) -> None:
-    """Take every release for one that can be run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

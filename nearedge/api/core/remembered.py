@@ -1,0 +1,57 @@
+"""What was answered to a request with an Idempotency-Key, so that the same one again is not done again."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from nearedge.api.problems import conflict
+from nearedge.files import write_text
+
+MOST = 1000
+"""Answers that are kept; the oldest go."""
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Answers in files of `folder`, which outlive the process."""
+
+    folder: Path
+
+    def path(self, who: str, key: str) -> Path:
+        """Where the answer to a key of somebody lies."""
+        return self.folder / f"{hashlib.sha256(json.dumps([who, key]).encode()).hexdigest()}.json"
+
+    def find(self, who: str, key: str, request: str) -> str | None:
+        """The answer's JSON, None for none yet. Raises ProblemError 409 where the key was another request's."""
+        path = self.path(who, key)
+        try:
+            found = Answer.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        if found.request != digest(request):
+            raise conflict("Idempotency-Key: was sent with another request before; take a new key for a new request")
+        return found.answer
+
+    def keep(self, who: str, key: str, request: str, answer: str) -> None:
+        """Keep the answer to a request."""
+        document = Answer(request=digest(request), answer=answer)
+        write_text(self.path(who, key), document.model_dump_json())
+        there = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in there[: max(0, len(there) - MOST)]:
+            path.unlink(missing_ok=True)
+
+
+class Answer(BaseModel):
+    """One file: the digest of the request, and the answer's JSON."""
+
+    request: str
+    answer: str
+
+
+def digest(request: str) -> str:
+    """What tells requests apart."""
+    return hashlib.sha256(request.encode()).hexdigest()
