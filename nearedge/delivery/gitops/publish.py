@@ -180,9 +180,11 @@ def refuse_foreign(at: Path, target: Target) -> None:
 
 
 def apply(client: Git, files: Changes, at: Path) -> bool:
-    """Write and stage the changes; whether the branch differs now."""
+    """Write and stage the changes; whether the branch differs now. Raises InputError where something is in the way."""
     for name, text in files.items():
         refuse_links(at, str(Path(name).parent))
+        if (at / name).is_dir() and not (at / name).is_symlink():
+            raise InputError(f"{name} in the GitOps repository is a folder, not a file; mend it there")
         if text is None:
             (at / name).unlink()
         else:

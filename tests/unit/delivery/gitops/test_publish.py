@@ -239,6 +239,14 @@ def test_a_repository_that_would_lead_us_astray(tmp_path: Path, remote: Path, pr
     assert ask(remote, "rev-list", "--count", "main") == "1"
 
 
+@pytest.mark.parametrize("name", ["sites/edge-1/kustomization.yaml", "models/digits/base/deployment.yaml"])
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path, remote: Path, name: str) -> None:
+    commit_to(remote, tmp_path, lambda clone: write_text(clone / name / "own", ""))
+    with pytest.raises(InputError, match=rf"^{name} in the GitOps repository is a folder"):
+        push(remote, tree(tmp_path / "one", named("digits"), "edge-1"))
+    assert ask(remote, "rev-list", "--count", "main") == "1"
+
+
 @pytest.mark.parametrize(("version", "kind"), [("7", UnsupportedError), ('"x"', InputError)])
 def test_a_record_we_cannot_read_is_not_replaced(tmp_path: Path, remote: Path, version: str, kind) -> None:
     text = records.dump(named("digits")).replace('"schema_version": 1', f'"schema_version": {version}')
