@@ -17,7 +17,7 @@ from nearedge.delivery.registry import Registry
 from nearedge.delivery.repository import Repository
 from nearedge.delivery.sources import existing_release
 from nearedge.errors import InputError
-from scripts import fetch_release
+from scripts import fetch_release, publish_gitops, render_gitops
 from tests import releases
 from tests.pipelines.site import Site, free_port
 
@@ -162,6 +162,20 @@ def test_wrong_images_are_one_line(shelf: Shelf, tmp_path: Path, capsys, image, 
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and words in said[0]
     assert list(tmp_path.iterdir()) == [], "nothing of this run or an earlier one is left"
+
+
+def test_what_git_says_is_deployed_is_told(shelf: Shelf, tmp_path: Path, capsys) -> None:
+    given = [f"--workspace={tmp_path}", f"--serving-image={shelf.host}/edge/digits:1"]
+    assert fetch_release.main(given) == 0
+    assert "digits 1, 8 golden samples, a first release" in capsys.readouterr().err
+    assert render_gitops.main([*given, "--", "site-1"]) == 0
+    assert publish_gitops.main([f"--workspace={tmp_path}"]) == 0
+    for version, words in (("1", "the release that git says is deployed"), ("2", "git says 1 is deployed")):
+        image = f"--serving-image={shelf.host}/edge/digits:{version}"
+        assert fetch_release.main([given[0], image, f"--result-serving-image={tmp_path}/result"]) == 0
+        assert words in capsys.readouterr().err
+        assert (tmp_path / "result").read_text() == shelf.images[version]
+        assert (tmp_path / "previous" / "release.json").is_file()
 
 
 def test_golden_samples_that_are_not_the_records(shelf: Shelf, tmp_path: Path) -> None:
