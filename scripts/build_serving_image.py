@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
         options,
         image_url="reference of the image, without digest",
         image_digest="its digest",
-        uploaded_bytes="bytes sent to the registry (or written to the layout)",
+        uploaded_bytes="bytes of the image sent to the registry (or written to the layout), without what is attached",
         upgrade_bytes="bytes that a site with the previous release pulls; empty where none is known",
         largest_transfer_bytes="the most that one of the sites pulls; empty where none is named",
     )
