@@ -70,11 +70,10 @@ class Kept(Generic[Value]):
     async def now(self) -> Seen[Value]:
         """What is known, after waiting for it where that is called for."""
         deadline = time.monotonic() + self.wait_s
-        while (left := deadline - time.monotonic()) > 0:
-            going = self.started()
-            if going is None or not self.waits():
-                break
+        going = self.started()
+        while going is not None and self.waits() and (left := deadline - time.monotonic()) > 0:
             await asyncio.wait({asyncio.wrap_future(going)}, timeout=left)
+            going = None if self.ended >= self.wanted else self.started()
         return self.seen()
 
     def waits(self) -> bool:

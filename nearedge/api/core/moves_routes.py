@@ -121,4 +121,3 @@ def router(source: FleetSource, audit: Audit) -> APIRouter:
         return await run(caller, move, key)
 
     return found
-

@@ -75,7 +75,7 @@ class Queries:
         if left <= 0:
             raise OutsideError(f"{self.place.shown}: no whole answer within {TIMEOUT_S:g} s")
         url = f"{self.place.url.rstrip('/')}/api/v1/query"
-        form = {"query": query, "timeout": f"{left:.1f}s"}
+        form = {"query": query, "timeout": f"{max(1, round(left * 1000))}ms"}
         with self.session.post(url, data=form, timeout=left, stream=True, allow_redirects=False) as answer:
             if answer.status_code not in (200, 400, 422, 503) or 300 <= answer.status_code < 400:
                 raise OutsideError(f"{self.place.shown}: status {answer.status_code}")
