@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nearedge.errors import UsageError
 from nearedge.program import guarded, new_parser
+from scripts import api_fleet
 
 NAME = "api"
 
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--catalog", type=Path, metavar="DIR",
         help="a folder with tasks/ and pipelines/ of your own instead of those that come with the program",
     )  # fmt: skip
+    api_fleet.add_options(options)
     return options
 
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     serve.check(listening, tokens=options.tokens is not None)
     allowed = access.read(options.tokens)
     engine = LocalEngine(catalog=options.catalog)
-    app = core_app(engine, allowed, Settings(engine.home))
+    app = core_app(engine, allowed, Settings(engine.home, api_fleet.settings(options, engine.home)))
     with serve.bind(listening) as listener:
         print(f"{serve.address(listening, listener)}  (runs in {engine.index.root})", flush=True)
         serve.serve(app, listening, listener)

@@ -7,21 +7,35 @@ from fastapi import FastAPI
 
 from nearedge.api.access import Access
 from nearedge.api.application import new_app, watched
-from nearedge.api.core import catalog_routes, live_routes, release_files_routes, runs_routes
+from nearedge.api.audit import Audit
+from nearedge.api.core import (
+    catalog_routes,
+    fleet_routes,
+    live_routes,
+    moves_routes,
+    release_files_routes,
+    releases_routes,
+    runs_routes,
+)
 from nearedge.api.core.engine import Engine
+from nearedge.api.core.fleet_source import FleetSettings, FleetSource
 from nearedge.api.core.web import routes as web
 from nearedge.api.observed import Observed
 from nearedge.api.origin import SameOrigin
 
 TITLE = "nearedge core API"
-DESCRIPTION = "Pipelines and their runs. Errors are problem+json (RFC 9457)."
+DESCRIPTION = "Pipelines, their runs, releases and the fleet. Errors are problem+json (RFC 9457)."
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the API is told beside its engine. `home` is NEAREDGE_HOME: it keeps files of its own in `home/api`."""
+    """What the API is told beside its engine. `home` is NEAREDGE_HOME: it keeps files of its own in `home/api`.
+
+    `fleet` None: releases and sites are those that the newest local run published.
+    """
 
     home: Path
+    fleet: FleetSettings | None = None
 
 
 def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
@@ -32,9 +46,13 @@ def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
     return watched(app, "nearedge_core")
 
 
-def core_api(engine: Engine, access: Access, settings: Settings) -> FastAPI:  # noqa: ARG001  (routes to come need it)
-    """The application with its routes."""
+def core_api(engine: Engine, access: Access, settings: Settings) -> FastAPI:
+    """The application with its routes; `state.fleet` is where it knows releases and sites from."""
     app = new_app(TITLE, DESCRIPTION, access, engine.health)
     for routes in (catalog_routes, live_routes, release_files_routes, runs_routes):
         app.include_router(routes.router(engine))
+    local = FleetSettings(state=settings.home / "api" / "fleet", runs=settings.home / "runs")
+    app.state.fleet = source = FleetSource(settings.fleet or local)
+    for router in (releases_routes.router(source), moves_routes.router(source, Audit()), fleet_routes.router(source)):
+        app.include_router(router)
     return app
