@@ -41,7 +41,7 @@ class Settings:
 def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
     """The application as it is served, with its pages."""
     app = core_api(engine, access, settings)
-    web.install(app, engine, access)
+    web.install(app, engine, access, app.state.fleet)
     app.add_middleware(SameOrigin, loopback=not access.tokens)
     return watched(app, "nearedge_core")
 

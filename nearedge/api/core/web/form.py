@@ -1,5 +1,6 @@
 """The form that starts a run, made from what a Pipeline declares, and what comes back from it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -154,9 +155,7 @@ def refused(form: StartForm, message: str) -> StartForm:
     """The form with an engine's refusal, beside each field that it names in quotes or behind `param`."""
     named: dict[str, str] = {}
     for one in (*form.params, *form.workspaces):
-        kinds = ("param", "workspace")
-        marks = [f"'{one.label}'", f'"{one.label}"', *(f"{kind} {one.label}:" for kind in kinds)]
-        if any(mark in message or mark.replace(":", " ") in message for mark in marks):
+        if re.search(rf"(?:\b(?:param|workspace) |['\"]|^){re.escape(one.label)}(?![-.\w])", message):
             named[one.key] = message
     return replace(with_errors(form, named), error=message)
 

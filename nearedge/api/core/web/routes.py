@@ -4,16 +4,33 @@ from fastapi import APIRouter, FastAPI, Response
 
 from nearedge.api.access import Access
 from nearedge.api.core.engine import Engine
-from nearedge.api.core.web import action_pages, catalog_pages, login_pages, run_pages, runs_pages, start_pages
+from nearedge.api.core.fleet_source import FleetSource
+from nearedge.api.core.web import (
+    action_pages,
+    catalog_pages,
+    fleet_pages,
+    login_pages,
+    release_pages,
+    report_pages,
+    run_pages,
+    runs_pages,
+    start_pages,
+)
 from nearedge.api.core.web.gate import new_router
 from nearedge.api.core.web.site import Site
 
-PAGES = (runs_pages, run_pages, action_pages, start_pages, catalog_pages, login_pages)
+PAGES = (
+    runs_pages, report_pages, run_pages, action_pages, start_pages, catalog_pages, release_pages, fleet_pages,
+    login_pages,
+)  # fmt: skip
 
 
-def install(app: FastAPI, engine: Engine, access: Access) -> None:
-    """Add the pages. What surrounds the application has to refuse other sites' requests: see nearedge.api.origin."""
-    app.state.site = site = Site(engine, access)
+def install(app: FastAPI, engine: Engine, access: Access, fleet: FleetSource | None = None) -> None:
+    """Add the pages; without `fleet` those of releases and sites say that there is none.
+
+    What surrounds the application has to refuse the requests of other sites' pages: see nearedge.api.origin.
+    """
+    app.state.site = site = Site(engine, access, fleet)
     app.include_router(assets(site))
     for pages in PAGES:
         app.include_router(pages.router)

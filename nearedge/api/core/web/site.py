@@ -13,12 +13,15 @@ from fastapi.responses import HTMLResponse
 from nearedge import __version__
 from nearedge.api.access import Access
 from nearedge.api.core.engine import Engine
+from nearedge.api.core.fleet_source import FleetSource
 from nearedge.api.core.web import wording
 from nearedge.api.core.web.assets import Assets
 from nearedge.api.core.web.sessions import Sessions, Visitor, cookie_of, give
 
 TEMPLATES = Path(__file__).parent / "templates"
 NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Cookie"}
+HEADERS = {**NEVER_KEPT, "Referrer-Policy": "same-origin"}
+"""With no-referrer a browser says `Origin: null` of our own forms (Fetch, 3.2), as foreign pages can."""
 
 
 def environment(assets: Assets) -> jinja2.Environment:
@@ -38,6 +41,7 @@ class Site:
 
     engine: Engine
     access: Access
+    fleet: FleetSource | None = None
     assets: Assets = field(default_factory=Assets)
     sessions: Sessions = field(default_factory=Sessions)
     templates: jinja2.Environment = field(init=False)
@@ -67,7 +71,7 @@ def page(
         "form_token": site.sessions.form_token(name or fresh), "visitor": visitor, "path": request.url.path,
         "with_login": bool(site.access.tokens),
     }  # fmt: skip
-    response = HTMLResponse(site.fragment(template, **given, **values), status, NEVER_KEPT)
+    response = HTMLResponse(site.fragment(template, **given, **values), status, HEADERS)
     if fresh:
         give(request, response, fresh)
     return response

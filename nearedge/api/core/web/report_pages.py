@@ -1,0 +1,41 @@
+"""What a run made: its release record and the files of its report."""
+
+from fastapi import Request, Response
+
+from nearedge.api.core.models import Run
+from nearedge.api.core.release_files_routes import POLICY, FileName, kind
+from nearedge.api.core.web.gate import Looking, new_router
+from nearedge.api.core.web.sessions import Visitor
+from nearedge.api.core.web.site import NEVER_KEPT, Site, of, page
+from nearedge.api.problems import ProblemError
+from nearedge.delivery.gitops.figures import figures
+from nearedge.errors import NearedgeError
+
+router = new_router()
+
+
+async def files(site: Site, visitor: Visitor, run: Run) -> list[str]:
+    """The names of the report's files, the whole page first; none where there is no report."""
+    try:
+        found = await site.engine.report(run.name, visitor.token)
+    except (ProblemError, NearedgeError):
+        return []
+    return sorted(found, key=lambda name: (not name.endswith(".html"), name))
+
+
+@router.get("/runs/{name}/record")
+async def record(request: Request, visitor: Looking, name: str) -> Response:
+    """The record with its figures."""
+    engine = of(request).engine
+    run = await engine.run(name, visitor.token)
+    found = await engine.record(name, visitor.token)
+    reports = await files(of(request), visitor, run)
+    values = {"run": run, "record": found, "figures": figures(found), "reports": reports}
+    return page(request, visitor, "record.html", values)
+
+
+@router.get("/runs/{name}/report/{file}")
+async def report(request: Request, visitor: Looking, name: str, file: FileName) -> Response:
+    """A file of the report, as a page of its own in which no script runs."""
+    content = await of(request).engine.report_file(name, file, visitor.token)
+    return Response(content, media_type=kind(file), headers={"Content-Security-Policy": POLICY, **NEVER_KEPT})
