@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the histogram in seconds."""
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+"""Others are counted as one: whoever asks must not be able to make us remember more and more."""
 QUIET = ("/healthz", "/readyz", "/metrics")
 """Paths that nobody wants to read of every ten seconds."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -63,7 +65,7 @@ class Observed:
     def observe(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         """Count the request, and log it."""
         route = getattr(scope.get("route"), "path", "")
-        method = scope["method"]
+        method = scope["method"] if scope["method"] in METHODS else "other"
         self.counts[method, route, status] = self.counts.get((method, route, status), 0) + 1
         times = self.times.setdefault((method, route), [0.0] * (len(BOUNDS) + 2))
         times[bisect_left(BOUNDS, seconds)] += 1

@@ -41,13 +41,14 @@ def is_loopback(host: str) -> bool:
 
 def bind(listening: Listening) -> socket.socket:
     """A socket that listens there. Raises UsageError where the address is not ours, or taken."""
+    if not 0 <= listening.port < 1 << 16:
+        raise UsageError(f"--port {listening.port}: is none; give 0 to 65535")
     try:
         family = socket.getaddrinfo(listening.host, listening.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((listening.host, listening.port), family=family)
-    except (OSError, OverflowError) as error:
-        where = f"{listening.host} port {listening.port}"
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{where}: {(said or 'cannot be used').lower()}; give another --host or --port") from error
+    except OSError as error:
+        where, said = f"{listening.host} port {listening.port}", (error.strerror or "cannot be used").lower()
+        raise UsageError(f"{where}: {said}; give another --host or --port") from error
 
 
 def address(listening: Listening, listener: socket.socket) -> str:
