@@ -4,17 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
-from pydantic import AwareDatetime
 
 from nearedge.api import streams
 from nearedge.api.application import PREFIX, RESPONSES, Reader
 from nearedge.api.edge.documents import Log, Metrics
 from nearedge.api.edge.followers import Followers
+from nearedge.api.edge.held import seconds
 from nearedge.api.edge.routes import Name
 from nearedge.api.edge.site import LogQuery, Site
 from nearedge.api.observed import CONTENT_TYPE
+from nearedge.api.problems import ProblemError
 
 MOST_LINES = 1000
+TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 STREAM: dict[int | str, dict[str, object]] = {
     **RESPONSES,
     200: {"description": "events as they come", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
@@ -36,10 +38,12 @@ def router(site: Site, followers: Followers) -> APIRouter:
         _: Reader,
         name: Name,
         tail: Annotated[int, Query(ge=1, le=MOST_LINES, description="most lines, of the end")] = 100,
-        since: Annotated[AwareDatetime | None, Query(description="no line from before this time")] = None,
+        since: Annotated[
+            str | None, Query(pattern=TIME, description="no line from before this time (RFC 3339)")
+        ] = None,
     ) -> Log:
         """The end of its server's log, without what is about other models."""
-        return await site.log(name, LogQuery(tail, None if since is None else since.timestamp()))
+        return await site.log(name, LogQuery(tail, None if since is None else from_time(since)))
 
     @routes.get("/{name}/logs/follow", responses=STREAM, response_class=Events)
     async def follow(
@@ -64,3 +68,11 @@ def router(site: Site, followers: Followers) -> APIRouter:
         return PlainTextResponse(await site.metrics_text(name), media_type=CONTENT_TYPE)
 
     return routes
+
+
+def from_time(text: str) -> float:
+    """Seconds since 1970. Raises ProblemError 422 for a day or an hour that there is not."""
+    found = seconds(text)
+    if found is None:
+        raise ProblemError(422, f"since: there is no time {text}")
+    return found

@@ -124,11 +124,8 @@ class Sampler:
             yield "appeared", f"served at {new.url}"
         elif old.url == new.url and old.began != new.began and None not in (old.began, new.began):
             address = self.at.get(new.url)
-            reason = address.before if address else ""
-            yield (
-                "restarted",
-                f"the process before it {reason}" if reason else "how the process before it ended is not known",
-            )
+            reason = (address.end or address.before) if address else ""
+            yield "restarted", f"the process before it {reason or 'ended, how is not known'}"
         if new.release and (old is None or old.version != new.version):
             yield "running", f"runs {new.version.version or 'a model without a release'}"
         if old is None or old.up != new.up:

@@ -1,0 +1,52 @@
+"""The real model server with two released models, and the edge's API of it."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nearedge.delivery.gitops.publish import Target
+from tests.edge_api import Edge, edge, put
+
+UNIT = Path(__file__).parents[3]
+
+
+def loaded(name: str, path: Path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+serving = loaded("serving_fixtures_of_edge", UNIT / "serving_image" / "conftest.py")
+rollbacks = loaded("rollback_tests_of_edge", UNIT / "delivery" / "gitops" / "test_rollback.py")
+released, server = serving.released, serving.server
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A GitOps repository in which site edge-1 ran release a of digits, and runs release b; edge-2 runs a."""
+    found = rollbacks.Place(tmp_path_factory.mktemp("place"))
+    found.put("a", "edge-1", "edge-2")
+    found.put("b", "edge-1")
+    return found
+
+
+@pytest.fixture
+def fresh_place(tmp_path):
+    """An empty GitOps repository."""
+    (tmp_path / "place").mkdir()
+    return rollbacks.Place(tmp_path / "place")
+
+
+@pytest.fixture(scope="session")
+def shown(server, place, tmp_path_factory) -> Iterator[Edge]:
+    """The API of the real server and the repository, for tests that leave both as they are."""
+    home = tmp_path_factory.mktemp("home")
+    put(home, server.url(""), server.log)
+    with edge(home, site="edge-1", target=Target(place.target.url, "main"), timeout_s=3.0) as running:
+        running.until(
+            "/models", lambda page: all(one["ready"] and one["version"] for one in page["items"]) and page["items"]
+        )
+        yield running
