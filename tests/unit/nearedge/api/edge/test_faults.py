@@ -1,5 +1,7 @@
 """Each source killed, slow, or wrong: answers come soon, say what was known and which source is missing, never 5xx."""
 
+import os
+import socket
 import threading
 import time
 
@@ -92,16 +94,14 @@ def test_another_release_at_the_same_place_is_an_event_and_an_upgrade(tmp_path):
     assert (latest["to"]["version"], latest["left"]["version"], first["left"]) == ("2", "1.a", None)
 
 
-def hang(tmp_path):
+def hang():
     """The address of a git server that takes connections and says nothing."""
-    import socket
-
     listener = socket.create_server(("127.0.0.1", 0))
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}/a.git"
 
 
 def test_git_that_is_away_slow_or_wrong(tmp_path, fresh_place):
-    listener, silent = hang(tmp_path)
+    listener, silent = hang()
     (tmp_path / "file").write_text("no repository")
     with fake() as server, listener:
         put(tmp_path, server.url)
@@ -158,8 +158,6 @@ def test_prometheus_that_is_away_slow_or_wrong(tmp_path, how):
 
 
 def test_a_log_that_is_away_or_wrong(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "binary").write_bytes(
         os.urandom(100_000) + b"\n" + b"x" * 50_000 + b'\n{"time": 3, "model": [1]}\n[1]\n'

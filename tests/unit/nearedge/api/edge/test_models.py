@@ -190,7 +190,7 @@ def test_rolling_back_writes_git_once_and_says_who(fresh_place, tmp_path):
             assert running.until("/models/m/versions", lambda one: one["same"])["reason"] == ""
             found = running.get("/models/m/upgrades")["upgrades"]
             audit = running.get("/audit")["items"]
-    assert [(one["to"]["version"], one["rolled_back"]) for one in found if one["commit"]][0] == ("1.a", True)
+    assert next((one["to"]["version"], one["rolled_back"]) for one in found if one["commit"]) == ("1.a", True)
     seen = next(one for one in found if one["running"])
     assert seen["to"]["digest"] == server.digest
     log = rollback_log(place)

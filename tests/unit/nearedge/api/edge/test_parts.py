@@ -1,4 +1,4 @@
-"""The parts: figures from text, the availability store, bounded journals, sources that are waited for, and a log's end."""
+"""The parts: figures from text, the availability store, journals, sources that are waited for, and a log's end."""
 
 import asyncio
 import os
@@ -125,7 +125,7 @@ def test_the_end_of_a_large_log_and_of_one_that_is_replaced(tmp_path):
         file.write("whole\nhalf")
     content, place = logs.added(path, logs.place(str(place)))
     assert content == b"whole\n"
-    os.replace(path, tmp_path / "log.1")
+    path.replace(tmp_path / "log.1")
     path.write_text("new\n")
     assert logs.added(path, place)[0] == b"new\n"
     assert [logs.place(text) for text in ("", "x", "1-", "1-2-3", "9" * 60)] == [None] * 5
@@ -153,7 +153,8 @@ def test_what_serve_writes_down_is_bounded_and_damage_is_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--server=ftp://x"], "--server 'ftp://x'"), (["--server="], "--server ''"), (["--prometheus=a b"], "--prometheus"),
+        (["--server=ftp://x"], "--server 'ftp://x'"), (["--server="], "--server ''"),
+        (["--prometheus=a b"], "--prometheus"),
         (["--site=a/b"], "--site"), (["--every=0"], "--every"), (["--host=0.0.0.0"], "give --tokens"),
         (["--git-url=-x"], "git-url"), (["--tls-cert=x"], "belong together"),
     ],
