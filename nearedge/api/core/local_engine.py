@@ -1,4 +1,4 @@
-"""Runs on this machine: each a process of its own, its state the files that the runner writes (ADR 0026)."""
+"""Runs on this machine: each a process of its own, its state the files that the runner writes (ADR 0028)."""
 
 import asyncio
 import os
