@@ -76,14 +76,13 @@ def share(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes in the unit that fits."""
+    """Bytes in the unit that fits, as the release's figures say them."""
     if value is None:
         return DASH
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024 or unit == "GiB":
-            break
-        value /= 1024
-    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+    if value < 1000:
+        return f"{value:.0f} B"
+    power = 1 if value < 1e6 else 2 if value < 1e9 else 3
+    return f"{value / 1000**power:.1f} {'kMG'[power - 1]}B"
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,191 @@
+"""What the tests of the core's pages look at: a small Pipeline with a report, two releases in git, two sites."""
+
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from nearedge.api.access import Access
+from nearedge.api.application import new_app, watched
+from nearedge.api.core.engine import Engine
+from nearedge.api.core.fleet_source import FleetSettings, FleetSource
+from nearedge.api.core.local_engine import LocalEngine
+from nearedge.api.core.site_health import Condition, Conditions, Running
+from nearedge.api.core.web import routes
+from nearedge.api.kept import Seen
+from nearedge.api.observed import Observed
+from nearedge.api.origin import SameOrigin
+from nearedge.delivery import git
+from nearedge.delivery.gitops import publish, render
+from nearedge.delivery.gitops.message import message
+from nearedge.files import write_text
+from nearedge.release import profile as profiles
+from nearedge.release import record as records
+from nearedge.release.record import Record
+
+RECORD = Path(__file__).parent / "unit" / "delivery" / "data" / "release.json"
+NEVER_S = 30.0
+"""Seconds after which what should have come will not come."""
+MEASURE = """
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {name: measure, labels: {app.kubernetes.io/version: "0.1.0"}, annotations: {tekton.dev/displayName: Measure a model}}
+spec:
+  description: Reads a model a few times and writes a report of it.
+  params:
+    - {name: model, type: string, description: What to measure.}
+    - {name: goal, type: string, default: latency, enum: [latency, throughput], description: What to look for.}
+    - {name: thorough, type: string, default: "false", description: "'true' to take longer."}
+    - {name: sites, type: array, default: [], description: Where it shall run.}
+  workspaces:
+    - {name: release, description: Where the report is written.}
+    - {name: source, optional: true, description: Where the model lies.}
+  results:
+    - {name: figure, description: What was measured., value: $(tasks.measure.results.figure)}
+  tasks:
+    - name: fetch
+      taskSpec:
+        steps: [{name: get, image: nearedge/core:0.1.0, command: [sh, -c], args: [echo fetching; sleep 0.3; echo fetched]}]
+    - name: measure
+      runAfter: [fetch]
+      params: [{name: model, value: $(params.model)}]
+      workspaces: [{name: release, workspace: release}]
+      taskSpec:
+        params: [{name: model, type: string}]
+        workspaces: [{name: release}]
+        results: [{name: figure, type: string}]
+        steps:
+          - name: time
+            image: nearedge/core:0.1.0
+            command: [sh, -c]
+            args:
+              - |
+                for turn in 1 2 3; do echo "turn $turn: $1"; sleep 0.2; done
+                case "$1" in broken*) echo "$1: does not load" >&2; exit 1;; esac
+                mkdir -p $(workspaces.release.path)/report
+                printf '<!doctype html><html lang="en"><title>Report</title><style>h1{color:rgb(0,100,0)}</style><h1>Report of %s</h1>' "$1" \\
+                  > $(workspaces.release.path)/report/report.html
+                printf '12 ms' > $(results.figure.path)
+              - sh
+              - $(params.model)
+"""  # noqa: E501  (a Pipeline, and its report on one line)
+
+
+def write_catalog(root: Path) -> Path:
+    """A catalog of that Pipeline."""
+    folder = root / "pipelines" / "measure"
+    folder.mkdir(parents=True)
+    (folder / "measure.yaml").write_text(textwrap.dedent(MEASURE))
+    (root / "tasks").mkdir()
+    return root
+
+
+def version(text: str, digest: str, p99_ms: float) -> Record:
+    """A release of digits."""
+    found = records.read(RECORD)
+    image, benchmark = found.evidence.image, found.evidence.benchmark
+    assert image is not None
+    assert benchmark is not None
+    timings = [
+        one.model_copy(update={"p99_ms": p99_ms}) if one.name == "deployed" else one for one in benchmark.timings
+    ]
+    evidence = found.evidence.model_copy(
+        update={
+            "image": image.model_copy(update={"digest": f"sha256:{digest * 64}"}),
+            "benchmark": benchmark.model_copy(update={"timings": timings}),
+        }
+    )
+    return Record(identity=found.identity.model_copy(update={"name": "digits", "version": text}), evidence=evidence)
+
+
+def published(folder: Path) -> Path:
+    """A GitOps repository: version 1 at both sites, then version 2 at the first."""
+    remote = folder / "gitops.git"
+    publish.create_local(remote, "main")
+    for record, sites in (
+        (version("1", "a", 4.0), ("edge-1", "edge-2")), (version("2", "b", 3.2), ("edge-1",)),
+    ):  # fmt: skip
+        tree = folder / f"tree-{record.identity.version}"
+        for path, text in render.render(record, profiles.read("microshift-small"), sites).items():
+            write_text(tree / path, text)
+        with git.session(git.Access()) as client:
+            author = publish.Author("Ada", "ada@example.com")
+            time.sleep(1.1 if record.identity.version != "1" else 0)  # git knows times to the second
+            publish.publish(client, publish.Target(str(remote), "main"), publish.rendered(tree), author, message)
+    return remote
+
+
+class Watched(FleetSource):
+    """A fleet whose Prometheus says this: edge-1 still runs version 1 and is not ready, edge-2 is as it should be."""
+
+    health: Seen[Conditions] = Seen(
+        {
+            ("edge-1", "digits"): Condition(
+                (Running("1", f"sha256:{'a' * 64}", None),), {"ready": 0.0, "available_1h": 0.97, "p99_s": 0.021}
+            ),
+            ("edge-2", "digits"): Condition(
+                (Running("1", f"sha256:{'a' * 64}", None),),
+                {"ready": 1.0, "available_1h": 1.0, "available_30d": 0.9995, "p99_s": 0.0043},
+            ),
+        },
+        1_790_000_000.0, "", stale=False,
+    )  # fmt: skip
+
+    async def conditions(self) -> Seen[Conditions]:
+        """That."""
+        return self.health
+
+
+def fleet(folder: Path, remote: Path, *, watched_by_prometheus: bool = True) -> FleetSource:
+    """What the pages know of the repository."""
+    kind = Watched if watched_by_prometheus else FleetSource
+    return kind(FleetSettings(folder / "state", str(remote), git_every_s=3600.0))
+
+
+def application(engine: Engine, access: Access, source: FleetSource | None = None) -> tuple[FastAPI, Observed]:
+    """The pages as the core's API serves them."""
+    app = new_app("pages", "", access, engine.health)
+    routes.install(app, engine, access, source)
+    app.add_middleware(SameOrigin, loopback=not access.tokens)
+    return app, watched(app, "pages")
+
+
+@dataclass
+class Served:
+    """The pages on a port of this machine."""
+
+    url: str
+    engine: LocalEngine
+    folder: Path
+
+    def workspace(self) -> str:
+        """A folder for a run's release."""
+        folder = self.folder / "releases" / str(time.monotonic_ns())
+        folder.mkdir(parents=True)
+        return str(folder)
+
+
+@contextmanager
+def serving(folder: Path, access: Access | None = None) -> Iterator[Served]:
+    """The pages with a local engine and that repository, until the block ends."""
+    engine = LocalEngine(folder / "home", write_catalog(folder / "catalog"))
+    _, app = application(engine, access or Access(), fleet(folder, published(folder)))
+    app.log = (folder / "pages.log").open("a")
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield Served(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", engine, folder)
+    finally:
+        server.should_exit = True
+        thread.join(NEVER_S)
+        app.log.close()
