@@ -1,5 +1,6 @@
 """Routes of models and their releases."""
 
+from collections import Counter
 from typing import Annotated
 
 from anyio import to_thread
@@ -50,7 +51,8 @@ def router(source: FleetSource) -> APIRouter:
         seen = await source.known()
         now = seen.value or Timeline()
         part = pages.part(now.models(), str, limit, after)
-        items = [view.model_summary(now, name, len(now.of_model(name))) for name in part.items]
+        sites = Counter(model for _, model in now.sites)
+        items = [view.model_summary(now, name, sites[name]) for name in part.items]
         return ModelPage.model_validate({"items": items, "next": part.next, **fresh(seen)})
 
     @found.get("/{name}", response_model=Model, responses=UNCHANGED)
