@@ -23,6 +23,15 @@ async def files(site: Site, visitor: Visitor, run: Run) -> list[str]:
     return sorted(found, key=lambda name: (not name.endswith(".html"), name))
 
 
+async def recorded(site: Site, visitor: Visitor, run: Run) -> bool:
+    """Whether the run came far enough for a release record."""
+    try:
+        await site.engine.record(run.name, visitor.token)
+    except (ProblemError, NearedgeError):
+        return False
+    return True
+
+
 @router.get("/runs/{name}/record")
 async def record(request: Request, visitor: Looking, name: str) -> Response:
     """The record with its figures."""

@@ -1,6 +1,6 @@
 """One run: its Tasks and steps as they go on, what it was given and gave, and its logs."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
@@ -11,7 +11,8 @@ from nearedge.api.core.engine import LogQuery
 from nearedge.api.core.models import ENDED, LogLine, Run
 from nearedge.api.core.web import live, timeline
 from nearedge.api.core.web.gate import Looking, new_router
-from nearedge.api.core.web.report_pages import files
+from nearedge.api.core.web.report_pages import files, recorded
+from nearedge.api.core.web.sessions import Visitor
 from nearedge.api.core.web.site import Site, of, page
 from nearedge.api.core.web.wording import plain
 
@@ -28,14 +29,15 @@ async def run(request: Request, visitor: Looking, name: str, task: str = "", tai
     site = of(request)
     found = await site.engine.run(name, visitor.token)
     lines = await read_log(site, visitor.token, name, task, tail)
-    reports = await files(site, visitor, found) if found.state in ENDED else []
-    values = {**shown(found, reports), "lines": lines, "task": task, "tail": tail, "longest": LONGEST_TAIL}
+    values = {**await shown(site, visitor, found), "lines": lines, "task": task, "tail": tail, "longest": LONGEST_TAIL}
     return page(request, visitor, "run.html", values)
 
 
-def shown(run: Run, reports: Sequence[str]) -> dict[str, object]:
-    """What the piece of the page that changes is made of."""
-    return {"run": run, "reports": reports, "bars": timeline.bars(run), "said": sentence(run)}
+async def shown(site: Site, visitor: Visitor, run: Run) -> dict[str, object]:
+    """What the piece of the page that changes is made of; what the run made is looked for once it has ended."""
+    reports = await files(site, visitor, run) if run.state in ENDED else []
+    with_record = bool(reports) and await recorded(site, visitor, run)
+    return {"run": run, "reports": reports, "recorded": with_record, "bars": timeline.bars(run), "said": sentence(run)}
 
 
 def sentence(run: Run) -> str:
@@ -63,8 +65,7 @@ async def changing(request: Request, visitor: Looking, name: str) -> Response:
 
     async def picture() -> live.Picture:
         found = await site.engine.run(name, visitor.token)
-        reports = await files(site, visitor, found) if found.state in ENDED else []
-        html = site.fragment("run_state.html", **shown(found, reports), visitor=visitor)
+        html = site.fragment("run_state.html", **await shown(site, visitor, found), visitor=visitor)
         return live.Picture(html, sentence(found), found.state in ENDED)
 
     return streams.stream(live.pictures(site.engine, visitor.token, name, picture))

@@ -111,7 +111,9 @@ def test_report_and_record_of_a_run(pages, engine):
     engine.add(run_of("made"))
     engine.recorded = RECORD
     engine.reports = {"latency.png": b"png", "report.html": b"<h1>Report</h1>"}
-    assert checked(pages.get("/runs/made")).of("a", href="/runs/made/report/report.html")
+    page = checked(pages.get("/runs/made"))
+    assert page.of("a", href="/runs/made/report/report.html")
+    assert page.of("a", href="/runs/made/record")
     report = pages.get("/runs/made/report/report.html")
     assert report.content == b"<h1>Report</h1>"
     assert report.headers["content-security-policy"].startswith("sandbox;")
