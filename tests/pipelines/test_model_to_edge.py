@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
+from nearedge import catalog
 from nearedge.release import record
 from nearedge.release.sections import Precision
+from tests.core_api import serving
 from tests.pipelines.site import Site
 
 F32_LARGEST_RELATIVE = 1e-4
@@ -101,6 +103,33 @@ def test_the_same_again_builds_nothing_and_commits_nothing(released: Site, train
     assert released.section("optimization")["reused"] is True
     assert released.git("rev-parse", "main") == head
     assert sorted(path.name for path in (released.release / "image" / "blobs" / "sha256").iterdir()) == blobs
+
+
+def test_a_release_is_shown_and_packed_by_http(released: Site, tmp_path: Path) -> None:
+    with serving(released.home / ".nearedge", catalog.root()) as core:
+        (run,) = core.get("/runs", params={"pipeline": "model-to-edge", "limit": 1})["items"]
+        assert run["state"] == "Succeeded"
+        record = core.get(f"/runs/{run['name']}/record")
+        assert record["identity"]["name"] == "digits"
+        assert (
+            record["evidence"]["image"]["digest"] == core.get(f"/runs/{run['name']}/results")["results"]["IMAGE_DIGEST"]
+        )
+        files = {one["name"] for one in core.get(f"/runs/{run['name']}/report")["files"]}
+        assert {"report.html", "report.md", "latency.png"} <= files
+        report = core.ask("GET", f"/runs/{run['name']}/report/report.html")
+        assert "accuracy" in report.text.lower() and "sandbox" in report.headers["content-security-policy"]
+        workspace = tmp_path / "release"
+        workspace.mkdir()
+        shutil.copytree(released.release / "image", workspace / "image")
+        started = core.start(
+            "mirror-offline", name="packed", workspaces={"release": str(workspace)},
+            params={"direction": "out", "images": ["oci:image:test"]},
+        )  # fmt: skip
+        assert started.status_code == 201, started.text
+        seen = [data["state"] for kind, data, _ in core.events("/runs/packed/events") if kind == "run"]
+        assert seen[-1] == "Succeeded", core.ask("GET", "/runs/packed/logs").text
+        assert (workspace / "bundle.tar").stat().st_size > 1_000_000
+        assert "bundle.tar" in core.ask("GET", "/runs/packed/logs", params={"task": "bundle-out"}).text
 
 
 def test_another_place_gives_the_same_digest(
