@@ -22,7 +22,7 @@ from nearedge.runner import serving as state
 from nearedge.runner.serving import Served
 
 PREFIX = "/api/v1"
-QUICK_S = 5.0
+QUICK_S = 10.0
 """No answer may take longer, whatever the sources do."""
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,9 @@ rollbacks = loaded("rollback_tests_of_edge", UNIT / "delivery" / "gitops" / "tes
 released, server = serving.released, serving.server
 
 
-@pytest.fixture(scope="session")
-def place(tmp_path_factory):
+def two_releases(folder: Path):
     """A GitOps repository in which site edge-1 ran release a of digits, and runs release b; edge-2 runs a."""
-    found = rollbacks.Place(tmp_path_factory.mktemp("place"))
+    found = rollbacks.Place(folder)
     found.put("a", "edge-1", "edge-2")
     found.put("b", "edge-1")
     return found
@@ -40,13 +40,26 @@ def fresh_place(tmp_path):
     return rollbacks.Place(tmp_path / "place")
 
 
+@contextmanager
+def api_of(server, folder: Path) -> Iterator[Edge]:
+    """The API of the real server and of a repository of its own."""
+    (folder / "place").mkdir()
+    place = two_releases(folder / "place")
+    put(folder / "home", server.url(""), server.log)
+    with edge(folder / "home", site="edge-1", target=Target(place.target.url, "main"), timeout_s=3.0) as running:
+        running.until("/models", lambda page: len(page["items"]) == 2 and all(one["version"] for one in page["items"]))
+        yield running
+
+
 @pytest.fixture(scope="session")
-def shown(server, place, tmp_path_factory) -> Iterator[Edge]:
-    """The API of the real server and the repository, for tests that leave both as they are."""
-    home = tmp_path_factory.mktemp("home")
-    put(home, server.url(""), server.log)
-    with edge(home, site="edge-1", target=Target(place.target.url, "main"), timeout_s=3.0) as running:
-        running.until(
-            "/models", lambda page: all(one["ready"] and one["version"] for one in page["items"]) and page["items"]
-        )
+def shown(server, tmp_path_factory) -> Iterator[Edge]:
+    """For tests that leave the server and the repository as they are."""
+    with api_of(server, tmp_path_factory.mktemp("shown")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def asked(server, tmp_path_factory) -> Iterator[Edge]:
+    """For requests that may do anything."""
+    with api_of(server, tmp_path_factory.mktemp("asked")) as running:
         yield running

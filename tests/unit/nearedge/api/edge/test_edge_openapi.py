@@ -47,8 +47,8 @@ def asking(method: str, path: str):
     """A test of one operation."""
 
     @api().include(method=method, path=path).parametrize()
-    def test(case, shown) -> None:
-        answer = case.call_and_validate(base_url=shown.url, session=shown.session)
+    def test(case, asked) -> None:
+        answer = case.call_and_validate(base_url=asked.url, session=asked.session)
         SEEN[case.operation.label, answer.status_code] += 1
 
     return test
@@ -65,6 +65,6 @@ def test_it_was_asked_well_and_badly() -> None:
     assert not [key for key in SEEN if key[1] >= 500], SEEN
 
 
-def test_it_is_served_and_checked_in(shown) -> None:
-    answer = shown.session.get(f"{shown.url}/openapi.json", timeout=10)
+def test_it_is_served_and_checked_in(asked) -> None:
+    answer = asked.session.get(f"{asked.url}/openapi.json", timeout=10)
     assert answer.json() == json.loads(DOCUMENT.read_text())

@@ -12,6 +12,7 @@ from tests.edge_api import GARBAGE, QUICK_S, edge, fake, put
 
 LOOKS = ["", "/health", "/availability", "/versions", "/upgrades", "/logs", "/metrics", "/release"]
 HOWS = ["slow", "drip", "refuse", "huge", *map(str, range(len(GARBAGE)))]
+"""What a server may do instead of answering as it should."""
 
 
 def ask_all(running):
@@ -29,7 +30,7 @@ def ask_all(running):
 def test_a_server_that_is_away_slow_or_wrong(tmp_path):
     with fake() as server:
         put(tmp_path, server.url)
-        with edge(tmp_path, timeout_s=0.5) as running:
+        with edge(tmp_path) as running:
             running.until("/models", lambda page: page["items"] and page["items"][0]["version"])
             for how in HOWS:
                 server.how = how
@@ -47,7 +48,7 @@ def test_a_server_that_is_away_slow_or_wrong(tmp_path):
             assert running.ask("GET", "/models/m/metrics/text").status_code == 502
             assert running.ask("POST", "/models/m/self-test").status_code == 502
             kinds = [one["kind"] for one in running.get("/events")["items"]]
-            assert kinds[:3] == ["not ready", "ready", "not ready"]
+            assert kinds[0] == "not ready" and kinds.count("ready") >= len(HOWS)
             assert running.get("/models/m/availability")["windows"][0]["ratio"] < 1
 
 
