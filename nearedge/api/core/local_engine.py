@@ -150,6 +150,7 @@ class LocalEngine:
                 raise conflict(f"run {name}: has ended well; there is nothing to retry")
             if not (folder.path / "request.json").is_file():
                 raise conflict(f"run {name}: never began ({run.message or run.reason}); start it anew")
+            run_files.await_end(folder)
             asked = run_files.asked(folder)
             if asked is not None:
                 replace(asked, cancelled=False).write(folder)
@@ -163,6 +164,7 @@ class LocalEngine:
             folder, run = self.folder(name), self.read(name)
             if run.state not in ENDED:
                 raise conflict(f"run {name}: goes on ({run.state}); cancel it first")
+            run_files.await_end(folder)
             trash = self.home / "api" / "deleted"
             trash.mkdir(parents=True, exist_ok=True)
             aside = trash / f"{name}-{secrets.token_hex(4)}"

@@ -1,6 +1,7 @@
 """What the API keeps beside a run: `api.json`, what its process prints, a lock that lives as long as that."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from nearedge.runner.store import RunFolder
 
 ASKED, PRINTED, LAUNCHED = "api.json", "api.log", ".launch"
 LONGEST_LINE = 400
+ENDING_S, PAUSE_S = 5.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ def goes_on(folder: RunFolder) -> bool:
     to take it believe that another one has it.
     """
     return launched(folder) or held(folder.path / ".lock")
+
+
+def await_end(folder: RunFolder, within_s: float = ENDING_S) -> None:
+    """Wait for the process of a run that has ended: it has written that, and is about to go."""
+    deadline = time.monotonic() + within_s
+    while goes_on(folder) and time.monotonic() < deadline:
+        time.sleep(PAUSE_S)
 
 
 def waiting(folder: RunFolder) -> bool:
