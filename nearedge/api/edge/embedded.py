@@ -151,8 +151,8 @@ class EmbeddedSite(Actions):
 
     async def health(self, name: str) -> ModelHealth:
         """How one is doing."""
-        seen = await self.seen(name)
         lines = await anyio.to_thread.run_sync(self.sampler.restarts, name)
+        seen = await self.seen(name)  # nothing is waited for behind it: the sampler may look meanwhile
         fault = self.sampler.faults.get(seen.url)
         return views.health(seen, fault, self.sampler.why_not(seen), lines, [self.of_server(seen)])
 
@@ -163,7 +163,7 @@ class EmbeddedSite(Actions):
 
     async def versions(self, name: str) -> Versions:
         """What it shall run, and what it runs."""
-        seen, said = await self.seen(name), await self.desired()
+        said, seen = await self.desired(), await self.seen(name)
         running = seen.version if seen.at else None
         why_not = "" if seen.up else self.sampler.why_not(seen)
         wanted, same, reason = changes.difference(name, self.settings.site, said, running, why_not)
