@@ -2,20 +2,19 @@
 
 import json
 import textwrap
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
-import uvicorn
 
 from nearedge.api.access import Access
 from nearedge.api.core.core_app import Settings, core_app
 from nearedge.api.core.local_engine import LocalEngine
+from tests.served import served
 
 PREFIX = "/api/v1"
 TASK = """
@@ -160,18 +159,9 @@ def serving(home: Path, catalog: Path, access: Access | None = None) -> Iterator
     app = core_app(engine, access or Access(), Settings(home))
     home.parent.mkdir(parents=True, exist_ok=True)
     app.log = (home.parent / f"{home.name}.log").open("a")
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    core = Core(f"http://127.0.0.1:{port}", home, engine)
-    try:
-        yield core
-    finally:
-        core.session.close()
-        server.should_exit = True
-        thread.join(NEVER_S)
-        app.log.close()
+    with closing(app.log), served(app) as url:
+        core = Core(url, home, engine)
+        try:
+            yield core
+        finally:
+            core.session.close()

@@ -1,14 +1,12 @@
 """What the tests of the core's pages look at: a small Pipeline with a report, two releases in git, two sites."""
 
 import textwrap
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 from nearedge.api.access import Access
@@ -28,6 +26,7 @@ from nearedge.files import write_text
 from nearedge.release import profile as profiles
 from nearedge.release import record as records
 from nearedge.release.record import Record
+from tests.served import served
 
 RECORD = Path(__file__).parent / "unit" / "delivery" / "data" / "release.json"
 NEVER_S = 30.0
@@ -177,15 +176,5 @@ def serving(folder: Path, access: Access | None = None) -> Iterator[Served]:
     engine = LocalEngine(folder / "home", write_catalog(folder / "catalog"))
     _, app = application(engine, access or Access(), fleet(folder, published(folder)))
     app.log = (folder / "pages.log").open("a")
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield Served(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", engine, folder)
-    finally:
-        server.should_exit = True
-        thread.join(NEVER_S)
-        app.log.close()
+    with closing(app.log), served(app) as url:
+        yield Served(url, engine, folder)

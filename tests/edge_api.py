@@ -1,7 +1,6 @@
 """The edge's API on a port of this machine, and model servers that say what a test wants them to."""
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import uvicorn
 
 from nearedge.api.access import Access
 from nearedge.api.edge.edge_app import edge_app
@@ -20,6 +18,7 @@ from nearedge.api.edge.embedded import EmbeddedSite
 from nearedge.api.edge.settings import Settings
 from nearedge.runner import serving as state
 from nearedge.runner.serving import Served
+from tests.served import served
 
 PREFIX = "/api/v1"
 QUICK_S = 10.0
@@ -58,23 +57,9 @@ def edge(home: Path, access: Access | None = None, **settings: Any) -> Iterator[
     """The API of a site that keeps its files in `home`."""
     told = replace(Settings(home, every_s=0.3, git_every_s=0.3, timeout_s=1.0), **settings)
     site = EmbeddedSite(told)
-    config = uvicorn.Config(edge_app(site, access or Access()), log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        session = requests.Session()
+    with served(edge_app(site, access or Access())) as url, requests.Session() as session:
         session.trust_env = False
-        try:
-            yield Edge(f"http://127.0.0.1:{listener.getsockname()[1]}", site, session)
-        finally:
-            session.close()
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
+        yield Edge(url, site, session)
 
 
 def put(home: Path, url: str, log: Path | str = "", **more: Any) -> Served:

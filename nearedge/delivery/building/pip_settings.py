@@ -6,13 +6,13 @@ Folders of this machine that it names are mounted for the build at neutral place
 
 import ast
 import configparser
-import importlib.util
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -42,7 +42,7 @@ def settings(given: Path | None = None) -> dict[str, str]:
 
     `given` is a pip.conf to take in the place of this machine's files; without pip there are no others.
     """
-    if importlib.util.find_spec("pip") is None or given is not None:
+    if given is not None or not has_pip():
         return read_conf(given) if given is not None else {}
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True, timeout=60
@@ -53,6 +53,14 @@ def settings(given: Path | None = None) -> dict[str, str]:
         if match and match["section"] in found:
             found[match["section"]][match["name"]] = str(ast.literal_eval(match["value"]))
     return found["global"] | found["install"] | found[":env:"]
+
+
+def has_pip() -> bool:
+    """Whether pip is installed beside us, from what is written there: to look for the module runs setuptools' hooks."""
+    try:
+        return bool(metadata.version("pip"))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def read_conf(path: Path) -> dict[str, str]:

@@ -14,7 +14,8 @@ COMMANDS = nearedge.ON_ONE_MACHINE | nearedge.STEPS
 
 def test_every_program_is_listed_and_every_listed_one_is_there() -> None:
     programs = {path.stem.replace("_", "-") for path in SCRIPTS.glob("*.py")} - {"--init--", "nearedge"}
-    assert programs == set(COMMANDS)
+    parts = {name for name in programs if name.startswith("api-")}  # of the command api
+    assert programs - parts == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -3,11 +3,9 @@
 import asyncio
 import io
 import json
-import threading
 
 import pytest
 import requests
-import uvicorn
 from fastapi import FastAPI, Response
 from starlette.requests import Request as Plain
 
@@ -18,6 +16,7 @@ from nearedge.api.models import Health
 from nearedge.api.problems import ProblemError
 from nearedge.api.serve import Listening
 from nearedge.api.streams import ServerEvent
+from tests.served import served
 
 READ, MANAGE = "r" * 16, "m" * 20
 
@@ -197,14 +196,8 @@ def small():
 
     found = application.watched(app, "small")
     found.log = io.StringIO()
-    server = uvicorn.Server(uvicorn.Config(found, port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", found
-    server.should_exit = True
-    thread.join(10)
+    with served(found) as url:
+        yield url, found
 
 
 FAULTS = {

@@ -2,15 +2,12 @@
 
 import json
 import re
-import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import requests
 import schemathesis
-import uvicorn
 from schemathesis.config import (
     ChecksConfig,
     GenerationConfig,
@@ -24,7 +21,7 @@ from schemathesis.config._checks import NegativeDataRejectionConfig
 from nearedge.api.audit import Audit
 from nearedge.api.core.fleet_source import FleetSettings, FleetSource
 from tests.fleet import BEARER, Place, app
-from tests.pipelines.site import free_port
+from tests.served import served
 
 DOCUMENT = Path(__file__).parents[5] / "docs" / "openapi" / "core.json"
 OURS = ("/api/v1/models", "/api/v1/sites", "/api/v1/fleet")
@@ -69,19 +66,9 @@ def asked(tmp_path_factory):
     place.put("a", "edge-1", "edge-2")
     place.put("b", "edge-1")
     source = FleetSource(FleetSettings(state=place.folder / "state", url=place.target.url, git_every_s=5))
-    port = free_port()
-    config = uvicorn.Config(app(source, Audit(place.log)), port=port, log_level="warning", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    with requests.Session() as session:
+    with served(app(source, Audit(place.log))) as url, requests.Session() as session:
         session.headers.update(BEARER)
-        yield session, f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(30)
+        yield session, url
 
 
 def asking(method, path):
