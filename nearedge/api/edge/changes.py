@@ -65,7 +65,8 @@ def upgrades(moves: Sequence[Move], events: Sequence[Mapping[str, Any]]) -> list
         if at not in used:
             left = version(runs[at - 1][1]) if at else None
             found.append((time, only_seen(line, left)))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)][:MOST]
+    found.sort(key=lambda pair: pair[0])  # stable: git's own order within a second
+    return [one for _, one in reversed(found)][:MOST]
 
 
 def of_move(move: Move, seen: tuple[float, Mapping[str, Any]] | None, began: float) -> Upgrade:
