@@ -29,7 +29,7 @@ SPEC.loader.exec_module(serving)
 released, server = serving.released, serving.server
 
 SITE, EVERY_S = "edge-1", 1
-AWAY_S = float(os.environ.get("NEAREDGE_TEST_AWAY_S", "15"))
+AWAY_S = float(os.environ.get("NEAREDGE_TEST_AWAY_S", "8"))
 """How long the core is away; minutes take minutes, so they are for by hand."""
 BUFFER_BYTES = 4 << 20
 """What some minutes of one model may take: a segment of the log and a checkpoint."""
