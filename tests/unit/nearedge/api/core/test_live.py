@@ -56,7 +56,11 @@ def test_the_changes_of_all_runs_and_those_missed_meanwhile(alone):
             break
     stream.close()
     started.join()
-    assert found[0][2] in ("Pending", "Running")
+    assert {state for _, _, state in found} <= {
+        "Pending",
+        "Running",
+        "Succeeded",
+    }  # so short a run may be seen at its end
     assert numbers == sorted(numbers, key=int) and len(set(numbers)) == len(numbers)
     assert alone.ask("DELETE", "/runs/seen").status_code == 204
     again = alone.events("/runs/events", {"Last-Event-ID": numbers[-1]})
