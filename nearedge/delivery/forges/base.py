@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nearedge.delivery.forges.connection import Answer, Connection, words
-from nearedge.delivery.forges.place import Place
+from nearedge.delivery.forges.place import Place, Remote
 from nearedge.delivery.transport import PROXY_LOGIN
 from nearedge.errors import OutsideError
 
@@ -55,10 +55,10 @@ class Forge(ABC):
         """`connection` speaks to the API of `place`."""
         self.place, self.connection = place, connection
 
-    @staticmethod
-    @abstractmethod
-    def api_base(host: str, origin: str) -> str:
-        """The API's address for a git repository on `host`, whose web server is at `origin`."""
+    @classmethod
+    def api_base(cls, remote: Remote) -> str:
+        """The API's address for a git repository: below its web server."""
+        return f"{remote.origin}{cls.api_path}"
 
     @abstractmethod
     def find(self, source: str, target: str) -> Request | None:

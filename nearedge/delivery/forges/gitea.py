@@ -14,11 +14,6 @@ class Gitea(Forge):
     rights = "the scope 'write:repository' and write access to this repository"
     api_path = "/api/v1"
 
-    @staticmethod
-    def api_base(host: str, origin: str) -> str:  # noqa: ARG004  # the base class's signature
-        """/api/v1 of the web server."""
-        return f"{origin}/api/v1"
-
     @property
     def pulls(self) -> str:
         """The path of the repository's pull requests."""

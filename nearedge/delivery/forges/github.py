@@ -2,6 +2,7 @@
 
 from nearedge.delivery.forges.base import AlreadyThereError, Forge, Request, Wanted, between
 from nearedge.delivery.forges.connection import words
+from nearedge.delivery.forges.place import Remote
 
 KEYS = ("number", "html_url", "body")
 
@@ -14,12 +15,12 @@ class Github(Forge):
     rights = "'Pull requests: write' of this repository (fine-grained), or the scope 'repo' (classic)"
     api_path = "/api/v3"
 
-    @staticmethod
-    def api_base(host: str, origin: str) -> str:
+    @classmethod
+    def api_base(cls, remote: Remote) -> str:
         """api.github.com, api.NAME.ghe.com, or /api/v3 of an Enterprise Server."""
-        if host in ("github.com", "www.github.com"):
+        if remote.host in ("github.com", "www.github.com"):
             return "https://api.github.com"
-        return f"https://api.{host}" if host.endswith(".ghe.com") else f"{origin}/api/v3"
+        return f"https://api.{remote.host}" if remote.host.endswith(".ghe.com") else super().api_base(remote)
 
     @property
     def pulls(self) -> str:

@@ -17,11 +17,6 @@ class Gitlab(Forge):
     depth = None
     api_path = "/api/v4"
 
-    @staticmethod
-    def api_base(host: str, origin: str) -> str:  # noqa: ARG004  # the base class's signature
-        """/api/v4 of the web server."""
-        return f"{origin}/api/v4"
-
     @property
     def requests(self) -> str:
         """The path of the project's merge requests; the project's own path is one encoded segment of it."""

@@ -49,7 +49,7 @@ def connect(choice: Choice, git_url: str, wait: Callable[[float], None] = time.s
         known = ", ".join([NONE, *FORGES])
         raise UsageError(f"pull-request {choice.forge[:40]!r}: is none of {known}; Forgejo is 'gitea'")
     found = remote_of(git_url)
-    where = place(git_url, choice.api_url, kind.api_base(found.host, found.origin), kind.api_path, kind.depth)
+    where = place(git_url, choice.api_url, kind.api_base(found), kind.api_path, kind.depth)
     connection = Connection(where.api, tokens.read(choice.token), kind.scheme, choice.ca_bundle, wait)
     return kind(where, connection)
 

@@ -163,18 +163,27 @@ def wanted(past: History, placed: Placed, site: str, step: Step) -> Wanted:
     return Wanted(past.files(step.reached.tree), step.run.overlay or placed.sites[site].overlay)
 
 
-def text(name: str, steps: Mapping[str, Step]) -> str:
-    """The commit's message: which site goes from where to where, and the figures of both."""
+def versions(steps: Mapping[str, Step]) -> str:
+    """The releases that sites go to, in words."""
+    return ", ".join(sorted({named(step.reached.record) for step in steps.values()}))
+
+
+def moves(steps: Mapping[str, Step]) -> list[str]:
+    """The lines of a commit's message: which site goes from where to where, and the figures of both."""
     reached = {step.reached.digest: step for step in steps.values()}
-    versions = ", ".join(sorted({named(step.reached.record) for step in reached.values()}))
-    lines = [f"Roll back {name} to {versions}", ""]
+    lines = []
     for site, step in sorted(steps.items()):
         lines.append(f"- {site}: {named(step.left.record if step.left else None)} -> {named(step.reached.record)}")
     for _, step in sorted(reached.items()):
         left = step.left.record if step.left else None
         lines += ["", f"{named(step.reached.record)}, measured when it was released:", ""]
         lines += message.figure_lines(step.reached.record, left)
-    lines.append("")
+    return lines
+
+
+def text(name: str, steps: Mapping[str, Step]) -> str:
+    """The commit's message, whose trailers say that it was a rollback."""
+    lines = [f"Roll back {name} to {versions(steps)}", "", *moves(steps), ""]
     for site, step in sorted(steps.items()):
         lines.append(f"{TRAILER}: {site} {step.left.digest if step.left else 'unknown'} -> {step.reached.digest}")
     return "\n".join(lines) + "\n"

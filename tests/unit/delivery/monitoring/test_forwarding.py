@@ -92,7 +92,9 @@ def agent(folder: Path, port: int, target: str, core_port: int) -> Any:
     url = f"http://127.0.0.1:{core_port}/api/v1/write"
     config = forwarding.agent(SITE, url, scrape, interval_s=EVERY_S)
     config["remote_write"][0]["queue_config"] |= {"batch_send_deadline": "1s", "max_backoff": "2s"}
-    options = [f"--storage.agent.path={folder}/data", "--enable-feature=agent", *forwarding.agent_arguments()]
+    # The core is gone when the agent ends: what is left unsent must not hold it for the minute it has by default.
+    options = [f"--storage.agent.path={folder}/data", "--enable-feature=agent", "--storage.remote.flush-deadline=1s"]
+    options += forwarding.agent_arguments()
     return running(folder, port, config, *options)
 
 

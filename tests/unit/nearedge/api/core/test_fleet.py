@@ -16,7 +16,8 @@ import requests
 from nearedge.api.core import prometheus as prometheus_module
 from nearedge.api.core import site_health
 from nearedge.api.core.prometheus import PrometheusPlace
-from tests.fleet import Place, ask, release
+from tests.fleet import Place
+from tests.gitops_repository import ask, release
 from tests.pipelines.site import free_port
 
 
@@ -111,7 +112,7 @@ def test_desired_beside_running(place, tmp_path) -> None:
                 "memory_bytes": 9e7,
             }  # fmt: skip
             assert (one["desired"]["version"], two["desired"]["version"]) == ("1.a", "1.b")
-            assert one["desired"]["since"] < two["desired"]["since"] or place.commits() == 2
+            assert one["desired"]["since"] < two["desired"]["since"] or place.commits == 2
             assert (two["running"], two["differs"], two["condition"]["ready"]) == ([], None, None)
             assert fleet["counts"] == {"total": 2, "differing": 0, "unknown": 1, "not_ready": 0}
             assert fleet["sources"] == {"git": "ok", "prometheus": "ok"}

@@ -17,7 +17,7 @@ from nearedge.errors import InputError, UsageError
 from nearedge.release import record as records
 from nearedge.release.sections import Layer, SiteTransfer
 from scripts import api, api_fleet
-from tests.fleet import release
+from tests.gitops_repository import release
 
 
 def run(root, name, **request) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from nearedge.errors import OutsideError
 from nearedge.release.sections import Layer
-from tests.fleet import READ, Place, ask, release
+from tests.fleet import READ, Place
+from tests.gitops_repository import ask, release
 
 LAYER = Layer(digest=f"sha256:{'7' * 64}", size_bytes=9000, title="model")
 URL = "/api/v1/models/digits"
@@ -28,7 +29,7 @@ def client(place):
 
 def test_promote_then_back(client, place) -> None:
     dry = client.post(f"{URL}/promote", json={"release": "b" * 12, "sites": ["edge-1"], "dry_run": True}).json()
-    assert (dry["dry_run"], dry["changed"], place.commits()) == (True, True, 2)
+    assert (dry["dry_run"], dry["changed"], place.commits) == (True, True, 2)
     assert dry["commit"] == ask(place.remote, "rev-parse", "main")
     files = {one["path"]: one for one in dry["files"]}
     assert files["sites/edge-1/digits/kustomization.yaml"]["change"] == "modified"
@@ -61,7 +62,7 @@ def test_promote_then_back(client, place) -> None:
 def test_who_only_reads_moves_nothing(client, place) -> None:
     reader = {"Authorization": f"Bearer {READ}"}
     answer = client.post(f"{URL}/rollback", json={}, headers=reader)
-    assert (answer.status_code, place.commits()) == (403, 2)
+    assert (answer.status_code, place.commits) == (403, 2)
 
 
 def test_nothing_is_moved_that_changed_meanwhile(client, place) -> None:
@@ -69,7 +70,7 @@ def test_nothing_is_moved_that_changed_meanwhile(client, place) -> None:
     place.put("c", "edge-1")
     body = {"release": "b" * 12, "sites": ["edge-1"]}
     late = client.post(f"{URL}/promote", json=body, headers={"If-Match": tag})
-    assert (late.status_code, place.commits()) == (412, 3)
+    assert (late.status_code, place.commits) == (412, 3)
     other = client.post(f"{URL}/promote", json={**body, "expected": "a" * 12})
     assert other.status_code == 409
     assert "runs 1.c" in other.json()["detail"]
@@ -87,12 +88,12 @@ def test_a_key_is_one_move(client, place) -> None:
         again = other.post(f"{URL}/rollback", json=body, headers=key)
         assert (again.status_code, again.json()) == (200, first.json())
         assert other.post(f"{URL}/rollback", json={"sites": ["edge-1"]}, headers=key).status_code == 409
-    assert place.commits() == 4
+    assert place.commits == 4
     with ThreadPoolExecutor(3) as pool:
         some = list(
             pool.map(lambda _: client.post(f"{URL}/rollback", json=body, headers={"Idempotency-Key": "k2"}), "123")
         )
-    assert {one.status_code for one in some} <= {200, 409} and place.commits() == 5
+    assert {one.status_code for one in some} <= {200, 409} and place.commits == 5
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_key_is_one_move(client, place) -> None:
 )
 def test_what_cannot_be_is_one_line(client, place, path, body, status, words) -> None:
     answer = client.post(f"{URL}/{path}", json=body)
-    assert (answer.status_code, place.commits()) == (status, 2), answer.text
+    assert (answer.status_code, place.commits) == (status, 2), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"] and "\n" not in answer.json()["detail"]
 
@@ -126,7 +127,7 @@ def test_an_image_that_is_gone_moves_nothing(place) -> None:
     with place.client(new_check=lambda: check) as client:
         for dry in (True, False):
             answer = client.post(f"{URL}/promote", json={"release": "1.b", "sites": ["edge-1"], "dry_run": dry})
-            assert (answer.status_code, place.commits()) == (502, 2)
+            assert (answer.status_code, place.commits) == (502, 2)
     assert asked == [("b", "edge-1")] * 2
 
 

@@ -8,7 +8,8 @@ import pytest
 from nearedge.delivery.gitops import comparison, timeline
 from nearedge.delivery.gitops.timeline import Timeline
 from nearedge.release.metric import HIGHER_IS_BETTER
-from tests.fleet import MANAGE, RECORD, Place, ask, release
+from tests.fleet import MANAGE, Place
+from tests.gitops_repository import RECORD, ask, release
 
 
 @pytest.fixture(scope="module")

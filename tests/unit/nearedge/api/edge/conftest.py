@@ -9,6 +9,7 @@ import pytest
 
 from nearedge.delivery.gitops.publish import Target
 from tests.edge_api import Edge, edge, put
+from tests.gitops_repository import Place
 
 UNIT = Path(__file__).parents[3]
 
@@ -21,13 +22,12 @@ def loaded(name: str, path: Path):
 
 
 serving = loaded("serving_fixtures_of_edge", UNIT / "serving_image" / "conftest.py")
-rollbacks = loaded("rollback_tests_of_edge", UNIT / "delivery" / "gitops" / "test_rollback.py")
 released, server = serving.released, serving.server
 
 
 def two_releases(folder: Path):
     """A GitOps repository in which site edge-1 ran release a of digits, and runs release b; edge-2 runs a."""
-    found = rollbacks.Place(folder)
+    found = Place(folder)
     found.put("a", "edge-1", "edge-2")
     found.put("b", "edge-1")
     return found
@@ -37,7 +37,7 @@ def two_releases(folder: Path):
 def fresh_place(tmp_path):
     """An empty GitOps repository."""
     (tmp_path / "place").mkdir()
-    return rollbacks.Place(tmp_path / "place")
+    return Place(tmp_path / "place")
 
 
 @contextmanager
