@@ -151,7 +151,7 @@ def application(engine: Engine, access: Access, source: FleetSource | None = Non
     """The pages as the core's API serves them."""
     app = new_app("pages", "", access, engine.health)
     routes.install(app, engine, access, source)
-    app.add_middleware(SameOrigin, loopback=not access.tokens)
+    app.add_middleware(SameOrigin, loopback=access.open)
     return app, watched(app, "pages")
 
 

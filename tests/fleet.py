@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from nearedge.api.access import Access, Caller
+from nearedge.api.access import Access, Caller, Tokens
 from nearedge.api.application import new_app
 from nearedge.api.audit import Audit
 from nearedge.api.core import fleet_routes, moves_routes, releases_routes
@@ -45,7 +45,7 @@ class Place(gitops_repository.Place):
 
 def app(source: FleetSource, audit: Audit):
     """The application: nothing but these routes."""
-    access = Access({Caller("ada", "manage"): MANAGE.encode(), Caller("bob", "read"): READ.encode()})
+    access = Access(Tokens({Caller("ada", "manage"): MANAGE.encode(), Caller("bob", "read"): READ.encode()}))
 
     async def health() -> dict[str, str]:
         return {}

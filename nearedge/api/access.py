@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens with roles from a file, or anybody on this machine where there is none.
+"""Who may do what: bearer tokens that a file or a cluster judges, or anybody on this machine where neither does.
 
 A tokens file has a line `NAME ROLE TOKEN` for each; `#` begins a comment. Tokens are compared in constant time, and who
 guesses is made to wait.
@@ -7,6 +7,7 @@ guesses is made to wait.
 import hmac
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,31 +36,55 @@ class Caller:
     role: Role
 
 
+LOCAL = Caller("local", "manage")
+"""Whoever asks on this machine."""
+Judge = Callable[[str], Awaitable[Caller | None]]
+"""Whose token it is, None where it is nobody's."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A judge by tokens that are known beforehand."""
+
+    known: Mapping[Caller, bytes]
+
+    async def __call__(self, token: str) -> Caller | None:
+        """Whose token it is; all are compared, so that the time tells nothing."""
+        given = token.encode()
+        same = [caller for caller, own in self.known.items() if hmac.compare_digest(own, given)]
+        return same[0] if same else None
+
+
 @dataclass
 class Access:
-    """Decides about requests. `tokens` by caller; none: everybody is the local user, who may do all."""
+    """Decides about requests. No `judge`: everybody is the local user, who may do all."""
 
-    tokens: dict[Caller, bytes] = field(default_factory=dict)
+    judge: Judge | None = None
     failures: dict[str, deque[float]] = field(default_factory=dict)
 
-    def caller(self, request: Request) -> Caller:
+    @property
+    def open(self) -> bool:
+        """Whether nobody is asked for a token."""
+        return self.judge is None
+
+    async def caller(self, request: Request) -> Caller:
         """Who sent the request. Raises ProblemError 401, or 429 after too many wrong tokens."""
-        if not self.tokens:
-            return Caller("local", "manage")
-        address = request.client.host if request.client else ""
-        self.refuse_guessing(address)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        found = self.known(token.strip().encode()) if scheme.lower() == "bearer" else None
+        if self.judge is None:
+            return LOCAL
+        found = await self.known(bearer(request), address_of(request))
         if found is None:
-            if token:
-                self.failed(address)
             raise ProblemError(401, "it wants a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         return found
 
-    def known(self, token: bytes) -> Caller | None:
-        """Whose token it is; all are compared, so that the time tells nothing."""
-        same = [caller for caller, own in self.tokens.items() if hmac.compare_digest(own, token)]
-        return same[0] if same else None
+    async def known(self, token: str, address: str) -> Caller | None:
+        """Whose token it is, that came from there. Raises ProblemError 429, and what the judge raises."""
+        if self.judge is None:
+            return LOCAL
+        self.refuse_guessing(address)
+        found = await self.judge(token) if token else None
+        if found is None and token:
+            self.failed(address)
+        return found
 
     def refuse_guessing(self, address: str) -> None:
         """Raise ProblemError 429 where the address gave too many wrong tokens lately."""
@@ -92,7 +117,7 @@ def read(path: Path | None) -> Access:
         tokens[Caller(name, "read" if role == "read" else "manage")] = token.encode()
     if not tokens:
         raise InputError(f"{path}: holds no token; nobody could do anything")
-    return Access(tokens)
+    return Access(Tokens(tokens))
 
 
 def allowed(caller: Caller, role: Role) -> Caller:
@@ -100,3 +125,14 @@ def allowed(caller: Caller, role: Role) -> Caller:
     if ROLES.index(caller.role) < ROLES.index(role):
         raise ProblemError(403, f"{caller.name} may only {caller.role}; this needs the role {role}")
     return caller
+
+
+def bearer(request: Request) -> str:
+    """The caller's token as it came, empty where there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def address_of(request: Request) -> str:
+    """Where a request came from."""
+    return request.client.host if request.client else ""

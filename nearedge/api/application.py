@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from nearedge import __version__
 from nearedge.api import openapi, problems
-from nearedge.api.access import Access, Caller, allowed
+from nearedge.api.access import Access, Caller, allowed, bearer
 from nearedge.api.models import Health, Problem
 from nearedge.api.observed import CONTENT_TYPE, Observed
 
@@ -70,7 +70,7 @@ def health(sources: Sources) -> APIRouter:
 async def reader(request: Request) -> Caller:
     """Who may look."""
     access: Access = request.app.state.access
-    caller = access.caller(request)
+    caller = await access.caller(request)
     request.scope["state"]["caller"] = caller.name
     return caller
 
@@ -80,12 +80,11 @@ async def manager(caller: Annotated[Caller, Depends(reader)]) -> Caller:
     return allowed(caller, "manage")
 
 
-async def bearer(request: Request) -> str:
+async def token_of(request: Request) -> str:
     """The caller's token as it came, empty where there is none; a cluster judges it."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return bearer(request)
 
 
-Token = Annotated[str, Depends(bearer)]
+Token = Annotated[str, Depends(token_of)]
 Reader = Annotated[Caller, Depends(reader)]
 Manager = Annotated[Caller, Depends(manager)]

@@ -42,7 +42,7 @@ def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
     """The application as it is served, with its pages."""
     app = core_api(engine, access, settings)
     web.install(app, engine, access, app.state.fleet)
-    app.add_middleware(SameOrigin, loopback=not access.tokens)
+    app.add_middleware(SameOrigin, loopback=access.open)
     return watched(app, "nearedge_core")
 
 

@@ -23,7 +23,7 @@ DESCRIPTION = (
 def edge_app(site: Site, access: Access) -> Observed:
     """The application as it is served."""
     app = edge_api(site, access)
-    app.add_middleware(SameOrigin, loopback=not access.tokens)
+    app.add_middleware(SameOrigin, loopback=access.open)
     return watched(app, "nearedge_edge")
 
 

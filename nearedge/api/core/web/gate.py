@@ -1,6 +1,7 @@
 """What each page passes: who asks, whether a form is one of ours, and errors that come out as pages."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote
 
@@ -9,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
-from nearedge.api.access import Caller, allowed
+from nearedge.api.access import LOCAL, address_of, allowed
 from nearedge.api.core.web import site
 from nearedge.api.core.web.sessions import Visitor, cookie_of
 from nearedge.api.problems import STATUS, ProblemError
@@ -76,8 +77,8 @@ def identified(request: Request) -> Visitor:
     """Who asks. Raises LoginNeededError."""
     found, name = site.of(request), cookie_of(request)
     form = found.sessions.form_token(name)
-    if not found.access.tokens:
-        return Visitor(Caller("local", "manage"), "", form)
+    if found.access.open:
+        return Visitor(LOCAL, "", form)
     session = found.sessions.get(name)
     if session is None:
         raise LoginNeededError
@@ -86,7 +87,13 @@ def identified(request: Request) -> Visitor:
 
 async def visitor(request: Request) -> Visitor:
     """Who may look."""
-    found = identified(request)
+    found, known = identified(request), site.of(request)
+    if not known.access.open:
+        caller = await known.access.known(found.token, address_of(request))
+        if caller is None:  # the token was taken back since the login
+            known.sessions.close(cookie_of(request))
+            raise LoginNeededError
+        found = replace(found, caller=caller)
     request.scope["state"]["caller"] = found.caller.name
     return found
 

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
+from nearedge.api.access import address_of
 from nearedge.api.core.web.gate import Sent, new_router, see
 from nearedge.api.core.web.sessions import cookie_of, give
 from nearedge.api.core.web.site import of, page
@@ -14,7 +15,7 @@ router = new_router()
 @router.get("/login")
 async def login(request: Request, next: str = "/") -> Response:  # noqa: A002 (what the address says)
     """The form."""
-    if not of(request).access.tokens:
+    if of(request).access.open:
         return see("/")
     return login_page(request, next)
 
@@ -23,14 +24,11 @@ async def login(request: Request, next: str = "/") -> Response:  # noqa: A002 (w
 async def log_in(request: Request, form: Sent) -> Response:
     """A session for who knows a token; a new id, so that nobody can have known it before."""
     site = of(request)
-    if not site.access.tokens:
+    if site.access.open:
         return see("/")
-    address = request.client.host if request.client else ""
-    site.access.refuse_guessing(address)
     token = form.one("token").strip()
-    caller = site.access.known(token.encode())
+    caller = await site.access.known(token, address_of(request))
     if caller is None:
-        site.access.failed(address)
         return login_page(request, form.one("next"), "That token is not known here.", 401)
     response = see(inside(form.one("next")))
     site.sessions.close(cookie_of(request))

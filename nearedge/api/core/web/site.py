@@ -69,7 +69,7 @@ def page(
     fresh = "" if name else token_urlsafe(32)
     given: dict[str, object] = {
         "form_token": site.sessions.form_token(name or fresh), "visitor": visitor, "path": request.url.path,
-        "with_login": bool(site.access.tokens),
+        "with_login": not site.access.open,
     }  # fmt: skip
     response = HTMLResponse(site.fragment(template, **given, **values), status, HEADERS)
     if fresh:

@@ -11,7 +11,7 @@ from starlette.requests import Request as Plain
 
 from nearedge import errors
 from nearedge.api import access, application, observed, pages, problems, serve, streams
-from nearedge.api.access import Access, Caller
+from nearedge.api.access import Access, Caller, Tokens
 from nearedge.api.models import Health
 from nearedge.api.problems import ProblemError
 from nearedge.api.serve import Listening
@@ -40,20 +40,20 @@ def tokens(tmp_path):
 
 def test_tokens_say_who_it_is_and_what_they_may(tokens):
     found = access.read(tokens)
-    assert found.caller(request(bearer(MANAGE))) == Caller("ann", "manage")
-    bob = found.caller(request({"authorization": f"bearer {READ}"}))
+    assert asyncio.run(found.caller(request(bearer(MANAGE)))) == Caller("ann", "manage")
+    bob = asyncio.run(found.caller(request({"authorization": f"bearer {READ}"})))
     assert bob == Caller("bob", "read")
     assert access.allowed(bob, "read") is bob
     with pytest.raises(ProblemError) as refused:
         access.allowed(bob, "manage")
     assert refused.value.status == 403
-    assert access.read(None).caller(request()) == Caller("local", "manage")
+    assert asyncio.run(access.read(None).caller(request())) == Caller("local", "manage")
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": f"Basic {READ}"}, bearer("wrong" * 5), bearer("")])
 def test_who_has_no_token_gets_in_nowhere(tokens, headers):
     with pytest.raises(ProblemError) as refused:
-        access.read(tokens).caller(request(headers))
+        asyncio.run(access.read(tokens).caller(request(headers)))
     assert (refused.value.status, refused.value.headers) == (401, {"WWW-Authenticate": "Bearer"})
 
 
@@ -62,13 +62,13 @@ def test_who_guesses_has_to_wait_and_nobody_else(tokens, monkeypatch):
     monkeypatch.setattr(access.time, "monotonic", lambda: now[0])
     for _ in range(access.MOST_FAILURES):
         with pytest.raises(ProblemError):
-            found.caller(request(bearer("wrong" * 5)))
+            asyncio.run(found.caller(request(bearer("wrong" * 5))))
     with pytest.raises(ProblemError) as refused:
-        found.caller(request(bearer(MANAGE)))
+        asyncio.run(found.caller(request(bearer(MANAGE))))
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "60"})
-    assert found.caller(request(bearer(MANAGE), "192.0.2.2")).name == "ann"
+    assert asyncio.run(found.caller(request(bearer(MANAGE), "192.0.2.2"))).name == "ann"
     now[0] += access.WITHIN_S + 1
-    assert found.caller(request(bearer(MANAGE))).name == "ann"
+    assert asyncio.run(found.caller(request(bearer(MANAGE)))).name == "ann"
 
 
 def test_only_so_many_addresses_are_remembered(tokens, monkeypatch):
@@ -180,7 +180,7 @@ def small():
     async def sources():
         return {"disk": "full"}
 
-    app = application.new_app("small", "one of each", Access({Caller("bob", "read"): READ.encode()}), sources)
+    app = application.new_app("small", "one of each", Access(Tokens({Caller("bob", "read"): READ.encode()})), sources)
 
     @app.get("/errors/{kind}")
     async def fail(kind: str) -> None:

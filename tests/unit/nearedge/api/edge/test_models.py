@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 
-from nearedge.api.access import Access, Caller
+from nearedge.api.access import Access, Caller, Tokens
 from nearedge.delivery.gitops.publish import Target
 from nearedge.runner import serving as state
 from tests.edge_api import edge, fake, put
@@ -173,7 +173,7 @@ def test_rolling_back_writes_git_once_and_says_who(fresh_place, tmp_path):
     place = fresh_place
     for digest in "ab":
         place.put(digest, "edge-1", "edge-2", name="m")
-    people = Access({Caller("ada", "manage"): b"a" * 20, Caller("bob", "read"): b"b" * 20})
+    people = Access(Tokens({Caller("ada", "manage"): b"a" * 20, Caller("bob", "read"): b"b" * 20}))
     ada, bob = ({"Authorization": f"Bearer {letter * 20}"} for letter in "ab")
     with fake() as server:
         put(tmp_path / "home", server.url)

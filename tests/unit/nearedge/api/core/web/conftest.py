@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
-from nearedge.api.access import Access, Caller
+from nearedge.api.access import Access, Caller, Tokens
 from nearedge.api.core.engine import Change, LogQuery, Started
 from nearedge.api.core.models import Declared, LogLine, Param, Run, RunSummary, Step, TaskStatus, Workspace
 from nearedge.api.problems import conflict, missing
@@ -195,7 +195,9 @@ def pages(engine):
 @pytest.fixture
 def locked(engine):
     """A function that gives pages that want a token."""
-    access = Access({Caller("ann", "manage"): MANAGE_TOKEN.encode(), Caller("ray", "read"): READ_TOKEN.encode()})
+    access = Access(
+        Tokens({Caller("ann", "manage"): MANAGE_TOKEN.encode(), Caller("ray", "read"): READ_TOKEN.encode()})
+    )
 
     def made(base="http://core.example.com"):
         return Pages(core_web.application(engine, access)[1], base)
