@@ -41,16 +41,16 @@ class LocalEngine:
         if self.starts.keys.is_dir():
             keys.forget_old(self.starts.keys)
 
-    async def declared(self, token: str) -> Sequence[Declared]:  # noqa: ARG002  (the protocol's; a cluster judges it)
+    async def declared(self, token: str) -> Sequence[Declared]:
         """The Pipelines and Tasks of the catalog, by kind and name."""
         return await to_thread.run_sync(self.declarations.every)
 
-    async def runs(self, token: str) -> Sequence[RunSummary]:  # noqa: ARG002
+    async def runs(self, token: str) -> Sequence[RunSummary]:
         """All runs, the newest first, whoever started them."""
         await to_thread.run_sync(self.index.look)
         return self.index.newest_first()
 
-    async def run(self, name: str, token: str) -> Run:  # noqa: ARG002
+    async def run(self, name: str, token: str) -> Run:
         """One run."""
         return await to_thread.run_sync(self.read, name)
 
@@ -60,19 +60,19 @@ class LocalEngine:
         run = await self.run(name, token)
         return Started(run if new else run.model_copy(update={"reused": run.state in ENDED}), new)
 
-    async def cancel(self, name: str, token: str) -> Run:  # noqa: ARG002
+    async def cancel(self, name: str, token: str) -> Run:
         """Stop a run as Ctrl-C does; asked again it stops at once, asked a third time its process is killed."""
         return await to_thread.run_sync(self.cancel_now, name)
 
-    async def retry(self, name: str, token: str) -> Run:  # noqa: ARG002
+    async def retry(self, name: str, token: str) -> Run:
         """Run again what failed, with --resume."""
         return await to_thread.run_sync(self.retry_now, name)
 
-    async def delete(self, name: str, token: str) -> None:  # noqa: ARG002
+    async def delete(self, name: str, token: str) -> None:
         """Remove a run that has ended, its logs and what the API keeps of it."""
         await to_thread.run_sync(self.delete_now, name)
 
-    def changes(self, after: str, token: str) -> AsyncIterator[Change]:  # noqa: ARG002
+    def changes(self, after: str, token: str) -> AsyncIterator[Change]:
         """Changes of all runs from this call on; a number is good after a restart too, and one of nobody's is none."""
         return self.behind(self.index.place(after))
 
@@ -85,7 +85,7 @@ class LocalEngine:
                 yield change
             await asyncio.sleep(POLL_S)
 
-    def logs(self, name: str, query: LogQuery, token: str) -> AsyncIterator[LogLine]:  # noqa: ARG002
+    def logs(self, name: str, query: LogQuery, token: str) -> AsyncIterator[LogLine]:
         """The lines of a run's steps."""
         return local_logs.lines(self.folder(name), query)
 
