@@ -24,17 +24,24 @@ def made(tmp_path: Path) -> oci.Manifest:
     return manifest
 
 
-def run(workspace: Path, *params: str) -> str:
+def run(workspace: Path, *params: str, status: int = 0) -> str:
     command = [sys.executable, "-m", "scripts.nearedge", "run", "mirror-offline", "-w", f"release={workspace}"]
     command += [word for param in params for word in ("-p", param)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stderr
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stderr
+    return done.stderr
 
 
-def test_out_and_in(made: oci.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_and_import(made: oci.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEAREDGE_HOME", str(tmp_path / "home"))
     core, site = tmp_path / "core", tmp_path / "site"
-    run(core, "direction=out", "images=" + json.dumps(["oci:image:1"]))
+    run(core, "mode=export", "images=" + json.dumps(["oci:image:1"]))
     site.mkdir()
     shutil.copy(core / "bundle.tar", site)
-    run(site, "direction=in", "to=oci:arrived")
+    run(site, "mode=import", "to=oci:arrived")
     assert Layout.open(site / "arrived").resolve("1").content == made.content
+
+
+def test_another_word_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEAREDGE_HOME", str(tmp_path / "home"))
+    assert "mode 'exprot': is neither export nor import" in run(tmp_path, "mode=exprot", status=2)

@@ -123,7 +123,7 @@ def test_a_release_is_shown_and_packed_by_http(released: Site, tmp_path: Path) -
         shutil.copytree(released.release / "image", workspace / "image")
         started = core.start(
             "mirror-offline", name="packed", workspaces={"release": str(workspace)},
-            params={"direction": "out", "images": ["oci:image:test"]},
+            params={"mode": "export", "images": ["oci:image:test"]},
         )  # fmt: skip
         assert started.status_code == 201, started.text
         seen = [data["state"] for kind, data, _ in core.events("/runs/packed/events") if kind == "run"]
