@@ -1,21 +1,34 @@
 """What a person may do at a site without Kubernetes; each is written down with who did it and how it ended."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
+from typing import NoReturn
 from urllib.parse import quote
 
 import anyio
 
+from nearedge.api.edge import log_control
 from nearedge.api.edge.audited import Audit
 from nearedge.api.edge.desired import Desired, Mirror
-from nearedge.api.edge.documents import Action, RolledBack, SelfTestResult
-from nearedge.api.edge.held import Held
+from nearedge.api.edge.documents import Action
+from nearedge.api.edge.held import Held, absent
+from nearedge.api.edge.manage_documents import Level, LogLevel, PrePull, RolledBack, SelfTestResult, Sync
+from nearedge.api.edge.memory import Seen
 from nearedge.api.edge.sampler import Sampler
 from nearedge.api.edge.servers import Address, Talk, of_json
 from nearedge.api.edge.settings import Settings
-from nearedge.api.problems import ProblemError, missing
+from nearedge.api.problems import ProblemError, conflict, missing
 from nearedge.delivery.gitops import publish
 
+NO_SYNC = (
+    "nearedge serve does not follow git, so nothing is taken over by itself; "
+    "stop it and start it with the image that git names"
+)
+NO_PRE_PULL = (
+    "nearedge serve pulls no image before it is started with it; "
+    "fetch it with podman pull, and start nearedge serve with it"
+)
 SELF_TEST_PATIENCE = 20.0
 """Times our usual patience with a server: it computes each golden sample."""
 
@@ -34,13 +47,25 @@ class Actions:
         """What was done here, the newest first."""
         return await self.written.lines()
 
+    async def served(self, name: str) -> Seen:
+        """What is known of a model. Raises ProblemError 404."""
+        await self.sampler.fresh()
+        found = self.sampler.known.get(name)
+        if found is None:
+            raise missing(f"no model {name[:100]!r} is served here; GET /api/v1/models lists them")
+        return found
+
+    def address_of(self, seen: Seen) -> Address:
+        """Where a model is served."""
+        return self.sampler.at.get(seen.url, Address(seen.url))
+
+    def neighbours(self, seen: Seen) -> list[str]:
+        """The models of the same server, by name."""
+        return sorted(name for name, one in self.sampler.known.items() if one.url == seen.url)
+
     async def self_test(self, name: str, who: str) -> SelfTestResult:
         """Have its server repeat the golden samples. Raises ProblemError 404, 409 where it cannot, OutsideError."""
-        await self.sampler.fresh()
-        seen = self.sampler.known.get(name)
-        if seen is None:
-            raise missing(f"no model {name[:100]!r} is served here")
-        address = self.sampler.at.get(seen.url, Address(seen.url))
+        address = self.address_of(await self.served(name))
 
         async def act() -> SelfTestResult:
             path = f"/v2/models/{quote(name, safe='')}/self-test"
@@ -71,6 +96,65 @@ class Actions:
             )  # fmt: skip
 
         return await self.written.done(who, f"roll back to {to}", name, act, told_of_rollback)
+
+    async def sync(self, name: str) -> Sync:
+        """How the site follows git: not at all."""
+        await self.served(name)
+        return Sync(
+            name=name, application=None, models=[], automated=None, paused=None, paused_by=None, paused_at=None,
+            status=None, revision=None, health=None, last=None, reason=NO_SYNC, sources=[absent("argocd", NO_SYNC)],
+        )  # fmt: skip
+
+    async def pause(self, name: str, who: str) -> Sync:
+        """Raises ProblemError 409: there is nothing to pause."""
+        return await self.refused(name, who, "pause sync", NO_SYNC)
+
+    async def resume(self, name: str, who: str) -> Sync:
+        """Raises ProblemError 409: there is nothing to resume."""
+        return await self.refused(name, who, "resume sync", NO_SYNC)
+
+    async def sync_now(self, name: str, who: str) -> Sync:
+        """Raises ProblemError 409: there is nothing that would."""
+        return await self.refused(name, who, "sync", NO_SYNC)
+
+    async def pre_pulled(self, name: str) -> PrePull:
+        """None is ever on its way."""
+        await self.served(name)
+        return PrePull(
+            name=name, state="none", image=None, version=None, reason=NO_PRE_PULL, bytes=None, by=None, asked=None,
+            ended=None, sources=[absent("cluster", NO_PRE_PULL)],
+        )  # fmt: skip
+
+    async def pre_pull(self, name: str, digest: str | None, who: str) -> PrePull:
+        """Raises ProblemError 409: whoever starts the server pulls."""
+        return await self.refused(name, who, f"pre-pull {digest or 'the next image'}", NO_PRE_PULL)
+
+    async def refused(self, name: str, who: str, what: str, why: str) -> NoReturn:
+        """Write down that somebody wanted that. Raises ProblemError 404 or 409."""
+        await self.served(name)
+        error = conflict(f"model {name!r}: {why}")
+        await self.written.write(who, what, name, "failed", str(error))
+        raise error
+
+    async def log_level(self, name: str) -> LogLevel:
+        """What its server logs."""
+        seen = await self.served(name)
+        return await log_control.read(self.talk, self.address_of(seen), name, self.neighbours(seen), time.time())
+
+    async def set_log_level(self, name: str, level: Level, who: str) -> LogLevel:
+        """Have its server log that. Raises ProblemError 404, 409 where it does not let us, OutsideError."""
+        seen = await self.served(name)
+        address, models = self.address_of(seen), self.neighbours(seen)
+
+        async def act() -> LogLevel:
+            return await log_control.write(self.talk, address, name, models, level, time.time())
+
+        return await self.written.done(who, f"log level {level}", name, act, told_of_level)
+
+
+def told_of_level(result: LogLevel) -> str:
+    """A line for the audit log."""
+    return f"{result.level}, until the server of {', '.join(result.models)} ends"
 
 
 def told_of_test(result: SelfTestResult) -> str:

@@ -35,14 +35,22 @@ def trust() -> ssl.SSLContext:
 
 
 async def ask(
-    url: str, timeout_s: float, *, headers: Mapping[str, str] | None = None, largest: int = LARGEST
+    url: str,
+    timeout_s: float,
+    *,
+    headers: Mapping[str, str] | None = None,
+    largest: int = LARGEST,
+    body: bytes | None = None,
 ) -> Answer:
-    """The answer to a GET. Raises OutsideError where none comes in `timeout_s` seconds, or it is none, or too large."""
+    """The answer to a GET, or to a POST of `body`, which is JSON.
+
+    Raises OutsideError where none comes in `timeout_s` seconds, or it is none, or too large.
+    """
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.hostname}:{parts.port}" if parts.port else f"{parts.scheme}://{parts.hostname}"
     try:
         async with asyncio.timeout(timeout_s):
-            return await asked(url, headers or {}, largest)
+            return await asked(url, headers or {}, largest, body)
     except TimeoutError:
         raise OutsideError(f"{where}: no answer within {timeout_s:g} s") from None
     except (OSError, ValueError, h11.RemoteProtocolError, h11.LocalProtocolError) as error:
@@ -50,7 +58,7 @@ async def ask(
         raise OutsideError(f"{where}: {' '.join(said.split())[:200]}") from None
 
 
-async def asked(url: str, headers: Mapping[str, str], largest: int) -> Answer:
+async def asked(url: str, headers: Mapping[str, str], largest: int, body: bytes | None) -> Answer:
     """As `ask`, without a limit of time; raises what goes wrong."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
@@ -60,7 +68,11 @@ async def asked(url: str, headers: Mapping[str, str], largest: int) -> Answer:
         connection = h11.Connection(h11.CLIENT)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         fields = [("Host", parts.netloc.rpartition("@")[2]), ("Connection", "close"), *headers.items()]
-        writer.write(connection.send(h11.Request(method="GET", target=target, headers=fields)) or b"")
+        if body is not None:
+            fields += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        method = "GET" if body is None else "POST"
+        writer.write(connection.send(h11.Request(method=method, target=target, headers=fields)) or b"")
+        writer.write(connection.send(h11.Data(body)) or b"" if body else b"")
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()
         return await received(connection, reader, largest)

@@ -1,6 +1,6 @@
 """Documents of the edge's API. Times are RFC 3339 in UTC; null: not known."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, RootModel
 
@@ -212,31 +212,6 @@ class SiteDocument(Known):
     site: str
     models: int
     ready: int
-
-
-class Rollback(Document):
-    """Where to go back to."""
-
-    to: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+-]*$")] = Field(
-        default="previous", description="previous, or a commit, an image's digest or its first digits, or a version"
-    )
-
-
-class RolledBack(Document):
-    """What git says now."""
-
-    commit: str
-    changed: bool = Field(description="false: the site was there already")
-    left: str | None = Field(description="digest of the image that it leaves")
-    to: str | None = Field(description="digest of the image that it comes to")
-    reason: str = Field(description="why it stays where it is")
-
-
-class SelfTestResult(Document):
-    """What the server said of its self-test."""
-
-    passed: bool | None
-    result: dict[str, Any]
 
 
 class Action(Document):

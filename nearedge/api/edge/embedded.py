@@ -39,6 +39,7 @@ from nearedge.api.streams import ServerEvent
 from nearedge.errors import MachineError, NearedgeError, OutsideError
 from nearedge.runner import serving
 
+NO_CONTAINERS = "there are no containers here; nearedge serve keeps one log of a port; leave out previous and container"
 NO_LOG = "its server was not started by nearedge serve here, so its log is not known"
 GIT_PATIENCE_S = 2.0
 """How long an answer waits for git, which is asked for every `git_every_s` seconds at most."""
@@ -82,14 +83,6 @@ class EmbeddedSite(Actions):
         await self.sampler.close()
         if self.git is not None:
             await self.git.close()
-
-    async def seen(self, name: str) -> Seen:
-        """What is known of a model. Raises ProblemError 404."""
-        await self.sampler.fresh()
-        found = self.sampler.known.get(name)
-        if found is None:
-            raise missing(f"no model {name[:100]!r} is served here; GET /api/v1/models lists them")
-        return found
 
     async def desired(self) -> Said[Desired] | None:
         """What git says; None where there is none configured."""
@@ -138,13 +131,13 @@ class EmbeddedSite(Actions):
 
     async def model(self, name: str) -> Model:
         """General information about one."""
-        seen, health, versions = await self.seen(name), await self.health(name), await self.versions(name)
-        address = self.sampler.at.get(seen.url, Address(seen.url))
+        seen, health, versions = await self.served(name), await self.health(name), await self.versions(name)
+        address = self.address_of(seen)
         return views.model(seen, address, health, versions)
 
     async def release(self, name: str) -> Mapping[str, Any]:
         """The identity of the release that runs."""
-        seen = await self.seen(name)
+        seen = await self.served(name)
         if not seen.release:
             raise missing(f"model {name!r}: its server tells of no release; it was not made by these Pipelines")
         return seen.release
@@ -152,18 +145,18 @@ class EmbeddedSite(Actions):
     async def health(self, name: str) -> ModelHealth:
         """How one is doing."""
         lines = await anyio.to_thread.run_sync(self.sampler.restarts, name)
-        seen = await self.seen(name)  # nothing is waited for behind it: the sampler may look meanwhile
+        seen = await self.served(name)  # nothing is waited for behind it: the sampler may look meanwhile
         fault = self.sampler.faults.get(seen.url)
         return views.health(seen, fault, self.sampler.why_not(seen), lines, [self.of_server(seen)])
 
     async def availability(self, name: str, windows: Sequence[str]) -> Availability:
         """How much of the time it was ready."""
-        seen = await self.seen(name)
+        seen = await self.served(name)
         return await self.records.availability(seen.name, windows)
 
     async def versions(self, name: str) -> Versions:
         """What it shall run, and what it runs."""
-        said, seen = await self.desired(), await self.seen(name)
+        said, seen = await self.desired(), await self.served(name)
         running = seen.version if seen.at else None
         why_not = "" if seen.up else self.sampler.why_not(seen)
         wanted, same, reason = changes.difference(name, self.settings.site, said, running, why_not)
@@ -175,7 +168,7 @@ class EmbeddedSite(Actions):
 
     async def upgrades(self, name: str) -> Upgrades:
         """How it came to what it runs."""
-        seen, said = await self.seen(name), await self.desired()
+        seen, said = await self.served(name), await self.desired()
         source, moves = self.of_git(said), []
         if self.mirror is not None and said is not None and said.value is not None and not said.fault:
             try:
@@ -190,8 +183,9 @@ class EmbeddedSite(Actions):
     async def log(self, name: str, query: LogQuery) -> Log:
         """The end of its server's log."""
         path = await self.log_path(name)
-        if path is None:
-            return Log(name=name, lines=[], cut=False, sources=[absent("log", NO_LOG)])
+        if path is None or query.previous or query.container:
+            why = NO_CONTAINERS if query.previous or query.container else NO_LOG
+            return Log(name=name, lines=[], cut=False, sources=[absent("log", why)])
         try:
             tail = await anyio.to_thread.run_sync(logs.tail, path, name, query.tail, query.since)
         except MachineError as error:
@@ -200,14 +194,14 @@ class EmbeddedSite(Actions):
 
     async def log_path(self, name: str) -> Path | None:
         """The log of a model's server; None where somebody else started it."""
-        address = self.sampler.at.get((await self.seen(name)).url)
+        address = self.sampler.at.get((await self.served(name)).url)
         return Path(address.log) if address and address.log else None
 
-    async def follow(self, name: str, after: str) -> AsyncIterator[ServerEvent]:
+    async def follow(self, name: str, after: str, container: str | None = None) -> AsyncIterator[ServerEvent]:
         """What is added to its server's log. Raises ProblemError 409 where we cannot see it."""
         path = await self.log_path(name)
-        if path is None:
-            raise ProblemError(409, f"model {name!r}: {NO_LOG}")
+        if path is None or container:
+            raise ProblemError(409, f"model {name!r}: {NO_CONTAINERS if container else NO_LOG}")
         return logs.follow(path, name, after)
 
     async def metrics(self, name: str) -> Metrics:
@@ -224,8 +218,8 @@ class EmbeddedSite(Actions):
 
     async def metrics_text(self, name: str) -> bytes:
         """Its server's `/metrics` as they are. Raises OutsideError."""
-        seen = await self.seen(name)
-        answer = await self.talk.get(self.sampler.at.get(seen.url, Address(seen.url)), "/metrics", largest=LARGEST)
+        seen = await self.served(name)
+        answer = await self.talk.get(self.address_of(seen), "/metrics", largest=LARGEST)
         if answer.status != 200:
             raise OutsideError(f"{seen.url}: /metrics has status {answer.status}")
         return answer.body

@@ -17,6 +17,12 @@ from nearedge.api.problems import ProblemError
 
 MOST_LINES = 1000
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+Container = Annotated[
+    str | None,
+    Query(
+        max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="of the pod; default: the model server"
+    ),
+]
 STREAM: dict[int | str, dict[str, object]] = {
     **RESPONSES,
     200: {"description": "events as they come", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
@@ -41,9 +47,11 @@ def router(site: Site, followers: Followers) -> APIRouter:
         since: Annotated[
             str | None, Query(pattern=TIME, description="no line from before this time (RFC 3339)")
         ] = None,
+        previous: Annotated[bool, Query(description="of the container before the last restart")] = False,
+        container: Container = None,
     ) -> Log:
         """The end of its server's log, without what is about other models."""
-        return await site.log(name, LogQuery(tail, None if since is None else from_time(since)))
+        return await site.log(name, LogQuery(tail, None if since is None else from_time(since), previous, container))
 
     @routes.get("/{name}/logs/follow", responses=STREAM, response_class=Events)
     async def follow(
@@ -52,9 +60,13 @@ def router(site: Site, followers: Followers) -> APIRouter:
         last_event_id: Annotated[
             str | None, Header(alias="Last-Event-ID", max_length=64, description="the last event you have")
         ] = None,
+        previous: Annotated[bool, Query(description="must be false: to it nothing is added any more")] = False,
+        container: Container = None,
     ) -> StreamingResponse:
         """What is added to the log, as events `line`; `gone` where it cannot be read any more."""
-        lines = await site.follow(name, last_event_id or "")
+        if previous:
+            raise ProblemError(422, "previous: nothing is added to it any more; GET .../logs?previous=true reads it")
+        lines = await site.follow(name, last_event_id or "", container)
         return streams.stream(followers.counted(lines))
 
     @routes.get("/{name}/metrics")

@@ -63,14 +63,19 @@ class Talk:
         """The file is read each time: it may be replaced."""
         self.token, self.timeout_s = token, timeout_s
 
-    async def get(self, address: Address, path: str, *, largest: int = SMALL, slow: float = 1.0) -> client.Answer:
-        """An answer of a server; `slow` times our usual patience. Raises OutsideError."""
+    async def get(
+        self, address: Address, path: str, *, largest: int = SMALL, slow: float = 1.0, body: bytes | None = None
+    ) -> client.Answer:
+        """An answer of a server, to a POST where there is a `body`; `slow` times our usual patience.
+
+        Raises OutsideError.
+        """
         headers = {"Accept-Encoding": "identity"}
         if self.token is not None:
             with contextlib.suppress(OSError):
                 headers["Authorization"] = f"Bearer {self.token.read_text(encoding='ascii').strip()}"
         url = f"{address.url.rstrip('/')}{path}"
-        return await client.ask(url, self.timeout_s * slow, headers=headers, largest=largest)
+        return await client.ask(url, self.timeout_s * slow, headers=headers, largest=largest, body=body)
 
     async def server(self, address: Address) -> Server:
         """What a server says now. Raises OutsideError where it does not answer, or not as a server of ours does."""

@@ -12,12 +12,11 @@ from nearedge.api.edge.documents import (
     Model,
     ModelHealth,
     ModelSummary,
-    RolledBack,
-    SelfTestResult,
     SiteDocument,
     Upgrades,
     Versions,
 )
+from nearedge.api.edge.manage_documents import Level, LogLevel, PrePull, RolledBack, SelfTestResult, Sync
 from nearedge.api.streams import ServerEvent
 
 WINDOWS: Mapping[str, int] = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
@@ -25,10 +24,15 @@ WINDOWS: Mapping[str, int] = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d"
 
 
 class LogQuery(NamedTuple):
-    """Which lines: the last `tail`, from `since` (seconds since 1970) on."""
+    """Which lines: the last `tail`, from `since` (seconds since 1970) on, of the container that runs or the `previous`.
+
+    `container` is one of several; None: the model server.
+    """
 
     tail: int
     since: float | None
+    previous: bool = False
+    container: str | None = None
 
 
 class Site(Protocol):
@@ -73,7 +77,7 @@ class Site(Protocol):
     async def log(self, name: str, query: LogQuery) -> Log:
         """The end of its server's log."""
 
-    async def follow(self, name: str, after: str) -> AsyncIterator[ServerEvent]:
+    async def follow(self, name: str, after: str, container: str | None = None) -> AsyncIterator[ServerEvent]:
         """What is added to its server's log, or was behind the place `after`."""
 
     async def metrics(self, name: str) -> Metrics:
@@ -93,3 +97,27 @@ class Site(Protocol):
 
     async def roll_back(self, name: str, to: str, who: str) -> RolledBack:
         """Have git say that the site goes back."""
+
+    async def sync(self, name: str) -> Sync:
+        """How the site follows git with it."""
+
+    async def pause(self, name: str, who: str) -> Sync:
+        """Follow git no more by itself. ProblemError 409 where that cannot be; paused already, it stays so."""
+
+    async def resume(self, name: str, who: str) -> Sync:
+        """Undo `pause`, that and nothing else. ProblemError 409 as there."""
+
+    async def sync_now(self, name: str, who: str) -> Sync:
+        """Begin to put into the site what git says now. ProblemError 409 where that cannot be, or is under way."""
+
+    async def pre_pulled(self, name: str) -> PrePull:
+        """How the newest pre-pull stands."""
+
+    async def pre_pull(self, name: str, digest: str | None, who: str) -> PrePull:
+        """Begin to bring an image here. ProblemError 409 where there is none to bring, or one is on its way."""
+
+    async def log_level(self, name: str) -> LogLevel:
+        """What its server logs."""
+
+    async def set_log_level(self, name: str, level: Level, who: str) -> LogLevel:
+        """Have its server log that, until it ends. ProblemError 409 where it does not let us, OutsideError."""
