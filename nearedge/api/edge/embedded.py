@@ -202,7 +202,7 @@ class EmbeddedSite(Actions):
         path = await self.log_path(name)
         if path is None or container:
             raise ProblemError(409, f"model {name!r}: {NO_CONTAINERS if container else NO_LOG}")
-        return logs.follow(path, name, after)
+        return logs.follow(path, name, await logs.beginning(path, after))
 
     async def metrics(self, name: str) -> Metrics:
         """Its server's figures, those known last where it does not answer."""

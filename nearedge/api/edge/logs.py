@@ -114,9 +114,17 @@ def added(path: Path, at: Place | None) -> tuple[bytes, Place]:
     return content[:end], Place(about.st_ino, start + end)
 
 
-async def follow(path: Path, name: str, after: str) -> AsyncIterator[ServerEvent]:
-    """An event `line` for each line that is added, `gone` where the log cannot be read any more, and then the end."""
-    seen, last = place(after), None
+async def beginning(path: Path, after: str) -> Place | None:
+    """Where to follow from: behind `after`, else the end as it is now; None where the log cannot be read."""
+    try:
+        return place(after) or (await anyio.to_thread.run_sync(added, path, None))[1]
+    except MachineError:
+        return None
+
+
+async def follow(path: Path, name: str, seen: Place | None) -> AsyncIterator[ServerEvent]:
+    """An event `line` for each line behind `seen`, `gone` where the log cannot be read any more, and then the end."""
+    last = None
     while True:
         try:
             content, at = await anyio.to_thread.run_sync(added, path, seen)
