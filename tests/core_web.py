@@ -1,5 +1,6 @@
 """What the tests of the core's pages look at: a small Pipeline with a report, two releases in git, two sites."""
 
+import io
 import textwrap
 import time
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from fastapi import FastAPI
 
 from nearedge.api.access import Access
 from nearedge.api.application import new_app, watched
+from nearedge.api.audit import Audit
 from nearedge.api.core.engine import Engine
 from nearedge.api.core.fleet_source import FleetSettings, FleetSource
 from nearedge.api.core.local_engine import LocalEngine
+from nearedge.api.core.moving import doing
 from nearedge.api.core.site_health import Condition, Conditions, Running
 from nearedge.api.core.web import routes
 from nearedge.api.kept import Seen
@@ -150,7 +153,8 @@ def fleet(folder: Path, remote: Path, *, watched_by_prometheus: bool = True) -> 
 def application(engine: Engine, access: Access, source: FleetSource | None = None) -> tuple[FastAPI, Observed]:
     """The pages as the core's API serves them."""
     app = new_app("pages", "", access, engine.health)
-    routes.install(app, engine, access, source)
+    app.state.audit = io.StringIO()
+    routes.install(app, engine, access, doing(source, Audit(app.state.audit)) if source else None)
     app.add_middleware(SameOrigin, loopback=access.open)
     return app, watched(app, "pages")
 

@@ -14,6 +14,7 @@ from nearedge.api.application import new_app
 from nearedge.api.audit import Audit
 from nearedge.api.core import fleet_routes, moves_routes, releases_routes
 from nearedge.api.core.fleet_source import FleetSettings, FleetSource
+from nearedge.api.core.moving import doing
 from tests import gitops_repository
 from tests.gitops_repository import AUTHOR
 
@@ -51,6 +52,10 @@ def app(source: FleetSource, audit: Audit):
         return {}
 
     found = new_app("fleet", "", access, health)
-    for router in (releases_routes.router(source), fleet_routes.router(source), moves_routes.router(source, audit)):
+    for router in (
+        releases_routes.router(source),
+        fleet_routes.router(source),
+        moves_routes.router(doing(source, audit)),
+    ):
         found.include_router(router)
     return found

@@ -19,6 +19,7 @@ from nearedge.api.core import (
 )
 from nearedge.api.core.engine import Engine
 from nearedge.api.core.fleet_source import FleetSettings, FleetSource
+from nearedge.api.core.moving import doing
 from nearedge.api.core.web import routes as web
 from nearedge.api.observed import Observed
 from nearedge.api.origin import SameOrigin
@@ -41,18 +42,19 @@ class Settings:
 def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
     """The application as it is served, with its pages."""
     app = core_api(engine, access, settings)
-    web.install(app, engine, access, app.state.fleet)
+    web.install(app, engine, access, app.state.moves)
     app.add_middleware(SameOrigin, loopback=access.open)
     return watched(app, "nearedge_core")
 
 
 def core_api(engine: Engine, access: Access, settings: Settings) -> FastAPI:
-    """The application with its routes; `state.fleet` is where it knows releases and sites from."""
+    """The application with its routes; `state.moves` is what moves sites, and knows releases and sites."""
     app = new_app(TITLE, DESCRIPTION, access, engine.health)
     for routes in (catalog_routes, live_routes, release_files_routes, runs_routes):
         app.include_router(routes.router(engine))
     local = FleetSettings(state=settings.home / "api" / "fleet", runs=settings.home / "runs")
-    app.state.fleet = source = FleetSource(settings.fleet or local)
-    for router in (releases_routes.router(source), moves_routes.router(source, Audit()), fleet_routes.router(source)):
+    source = FleetSource(settings.fleet or local)
+    app.state.moves = moves = doing(source, Audit())
+    for router in (releases_routes.router(source), moves_routes.router(moves), fleet_routes.router(source)):
         app.include_router(router)
     return app

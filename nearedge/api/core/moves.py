@@ -1,13 +1,16 @@
 """Moves sites to a release, forward or back, by a commit in the GitOps repository: the same code as the Tasks run."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearedge.api.core import fleet_view as view
 from nearedge.api.core.fleet_source import FleetSource
 from nearedge.api.core.pulls import to_pull
-from nearedge.api.core.release_models import FileChange, Model, Moved, MovedSite
+from nearedge.api.core.release_models import FileChange, Model, Moved, MovedSite, Promote
+from nearedge.api.core.release_models import Rollback as Back
 from nearedge.api.problems import ProblemError, conflict
 from nearedge.delivery import git
 from nearedge.delivery.git import Git
@@ -25,7 +28,7 @@ from nearedge.release.record import Record
 @dataclass(frozen=True)
 class Move:
     """What is asked for. `sites` empty: all that run the model. `state` sees whether the model is as the caller thinks;
-    it raises ProblemError 412.
+    it raises ProblemError 412. `plan` not empty: only what an earlier dry run said would be done.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Move:
     dry_run: bool
     forward: bool
     state: Callable[[Model], None]
+    plan: str = ""
 
     def check(self, placed: Placed) -> None:
         """Raise ProblemError where the model or its sites are not as the caller thinks."""
@@ -51,17 +55,42 @@ class Move:
                     )
 
 
-@dataclass(frozen=True)
+def of_promotion(name: str, wanted: Promote, state: Callable[[Model], None]) -> Move:
+    """What a promotion's document asks for."""
+    sites = tuple(sorted(set(wanted.sites)))
+    return Move(
+        name, wanted.release, sites, wanted.expected, wanted.dry_run, forward=True, state=state, plan=wanted.plan
+    )
+
+
+def of_rollback(name: str, wanted: Back, state: Callable[[Model], None]) -> Move:
+    """What a rollback's document asks for."""
+    sites = tuple(sorted(set(wanted.sites)))
+    return Move(name, wanted.to, sites, wanted.expected, wanted.dry_run, forward=False, state=state, plan=wanted.plan)
+
+
+@dataclass
 class Guarded:
-    """A plan that is made only where the branch, as it is now, is as the caller thinks."""
+    """A plan that is made only where the branch, as it is now, is as the caller thinks. `mark` stands for it then."""
 
     move: Move
     plan: Plan
+    mark: str = field(default="", init=False)
 
     def __call__(self, client: Git, at: Path) -> Change:
         """What changes. Raises ProblemError 409 or 412, and what the plan raises."""
         self.move.check(Fleet(at).placed(self.move.name))
-        return self.plan(client, at)
+        change = self.plan(client, at)
+        self.mark = mark(change)
+        if self.move.plan not in ("", self.mark):
+            raise ProblemError(412, "plan: it would do something else now; look at a dry run again and decide anew")
+        return change
+
+
+def mark(change: Change) -> str:
+    """What stands for a change: its files and its message, which says from where to where each site goes."""
+    text = json.dumps([sorted(change.files.items()), change.message])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def do(source: FleetSource, move: Move, now: Timeline) -> Moved:
@@ -77,7 +106,8 @@ def do(source: FleetSource, move: Move, now: Timeline) -> Moved:
     plan = Guarded(move, Promotion(back) if move.forward else back)
     with git.session(settings.access) as client:
         if move.dry_run:
-            return previewed(move, preview(client, target, plan), back, now)
+            found = preview(client, target, plan)
+            return previewed(move, found, back, now).model_copy(update={"plan": plan.mark})
         done = publish.landed(client, target, settings.author, plan, begin=False)
     source.git.expire()
     return landed(move, done, back, now)

@@ -14,6 +14,11 @@ ReleaseText = Annotated[
     str, Field(min_length=1, max_length=128, pattern=r"^[\w.+:-]+$", description="an id, a digest, or a version")
 ]
 
+PlanText = Annotated[
+    str,
+    Field(pattern=r"^(|[0-9a-f]{32})$", description="`plan` of a dry run: 412 where anything else would be done"),
+]
+
 
 class Fresh(Document):
     """How new an answer is."""
@@ -179,6 +184,7 @@ class Promote(Document):
     sites: list[SiteName] = Field(min_length=1, max_length=5000)
     expected: ReleaseText | None = Field(default=None, description="the release that all of the sites shall run so far")
     dry_run: bool = Field(default=False, description="true: say what would change, and change nothing")
+    plan: PlanText = ""
 
 
 class Rollback(Document):
@@ -190,6 +196,7 @@ class Rollback(Document):
     sites: list[SiteName] = Field(default=[], max_length=5000, description="none: all that run the model")
     expected: ReleaseText | None = Field(default=None, description="the release that all of the sites shall run so far")
     dry_run: bool = Field(default=False, description="true: say what would change, and change nothing")
+    plan: PlanText = ""
 
 
 class MovedSite(Document):
@@ -226,3 +233,4 @@ class Moved(Document):
     message: str = Field(default="", description="of a dry run: the commit's")
     diff: str = Field(default="", description="of a dry run, its first 200,000 characters")
     diff_cut: bool = False
+    plan: str = Field(default="", description="of a dry run: stands for its files and message; see `plan` of a request")

@@ -27,14 +27,19 @@ class Remembered:
 
     def find(self, who: str, key: str, request: str) -> str | None:
         """The answer's JSON, None for none yet. Raises ProblemError 409 where the key was another request's."""
-        path = self.path(who, key)
-        try:
-            found = Answer.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
+        found = self.read(who, key)
+        if found is None:
             return None
         if found.request != digest(request):
             raise conflict("Idempotency-Key: was sent with another request before; take a new key for a new request")
         return found.answer
+
+    def read(self, who: str, key: str) -> "Answer | None":
+        """What was answered to whatever request had the key; None for nothing, or for what cannot be read."""
+        try:
+            return Answer.model_validate_json(self.path(who, key).read_bytes())
+        except (OSError, ValidationError):
+            return None
 
     def keep(self, who: str, key: str, request: str, answer: str) -> None:
         """Keep the answer to a request."""

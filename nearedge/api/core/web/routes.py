@@ -4,12 +4,13 @@ from fastapi import APIRouter, FastAPI, Response
 
 from nearedge.api.access import Access
 from nearedge.api.core.engine import Engine
-from nearedge.api.core.fleet_source import FleetSource
+from nearedge.api.core.moving import Doing
 from nearedge.api.core.web import (
     action_pages,
     catalog_pages,
     fleet_pages,
     login_pages,
+    move_pages,
     release_pages,
     report_pages,
     run_pages,
@@ -20,17 +21,17 @@ from nearedge.api.core.web.gate import new_router
 from nearedge.api.core.web.site import Site
 
 PAGES = (
-    runs_pages, report_pages, run_pages, action_pages, start_pages, catalog_pages, release_pages, fleet_pages,
-    login_pages,
+    runs_pages, report_pages, run_pages, action_pages, start_pages, catalog_pages, release_pages, move_pages,
+    fleet_pages, login_pages,
 )  # fmt: skip
 
 
-def install(app: FastAPI, engine: Engine, access: Access, fleet: FleetSource | None = None) -> None:
-    """Add the pages; without `fleet` those of releases and sites say that there is none.
+def install(app: FastAPI, engine: Engine, access: Access, moves: Doing | None = None) -> None:
+    """Add the pages; without `moves` those of releases and sites say that there is none.
 
     What surrounds the application has to refuse the requests of other sites' pages: see nearedge.api.origin.
     """
-    app.state.site = site = Site(engine, access, fleet)
+    app.state.site = site = Site(engine, access, moves)
     app.include_router(assets(site))
     for pages in PAGES:
         app.include_router(pages.router)

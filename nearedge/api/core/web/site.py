@@ -14,6 +14,7 @@ from nearedge import __version__
 from nearedge.api.access import Access
 from nearedge.api.core.engine import Engine
 from nearedge.api.core.fleet_source import FleetSource
+from nearedge.api.core.moving import Doing
 from nearedge.api.core.web import wording
 from nearedge.api.core.web.assets import Assets
 from nearedge.api.core.web.sessions import Sessions, Visitor, cookie_of, give
@@ -41,7 +42,7 @@ class Site:
 
     engine: Engine
     access: Access
-    fleet: FleetSource | None = None
+    moves: Doing | None = None
     assets: Assets = field(default_factory=Assets)
     sessions: Sessions = field(default_factory=Sessions)
     templates: jinja2.Environment = field(init=False)
@@ -49,6 +50,11 @@ class Site:
     def __post_init__(self) -> None:
         """Read the templates."""
         self.templates = environment(self.assets)
+
+    @property
+    def fleet(self) -> FleetSource | None:
+        """Where releases and sites are known from."""
+        return self.moves.source if self.moves else None
 
     def fragment(self, template: str, **values: object) -> str:
         """A piece of a page."""

@@ -90,5 +90,20 @@ setInterval(() => {
   }
 }, 1000);
 
+for (const part of document.querySelectorAll("[data-ticks]")) {
+  const boxes = [...part.querySelectorAll("input[type=checkbox]")];
+  const told = document.querySelector("[data-count]");
+  const count = () => { told.textContent = `${boxes.filter((box) => box.checked).length} of ${boxes.length} ticked`; };
+  for (const link of part.querySelectorAll("[data-tick]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      for (const box of boxes) box.checked = link.dataset.tick === "all";
+      count();
+    });
+  }
+  part.addEventListener("change", count);
+  count();
+}
+
 // Where something was refused, read what first.
-document.querySelector(".summary a, [aria-invalid=true]")?.focus();
+document.querySelector(".summary a, [aria-invalid=true], .summary[tabindex]")?.focus();

@@ -137,3 +137,28 @@ def test_git_away_moves_nothing(place) -> None:
         place.remote.rename(place.folder / "away.git")
         answer = client.post(f"{URL}/rollback", json={})
         assert answer.status_code == 502 and "remote.git" in answer.json()["detail"]
+
+
+def test_what_a_dry_run_said_and_nothing_else(client, place) -> None:
+    body = {"release": "b" * 12, "sites": ["edge-1"]}
+    plan = client.post(f"{URL}/promote", json={**body, "dry_run": True}).json()["plan"]
+    place.put("d", "edge-1", name="other")
+    same = client.post(f"{URL}/promote", json={**body, "dry_run": True}).json()["plan"]
+    assert same == plan, "what happens to other models does not matter"
+    place.put("c", "edge-1")
+    late = client.post(f"{URL}/promote", json={**body, "plan": plan}, headers={"Idempotency-Key": "k"})
+    assert (late.status_code, place.commits) == (412, 4)
+    assert "it would do something else now" in late.json()["detail"]
+    plan = client.post(f"{URL}/promote", json={**body, "dry_run": True}).json()["plan"]
+    done = client.post(f"{URL}/promote", json={**body, "plan": plan}, headers={"Idempotency-Key": "k"})
+    assert (done.json()["changed"], done.json()["plan"]) == (True, "")
+    assert client.post(f"{URL}/promote", json=body, headers={"Idempotency-Key": "k"}).status_code == 409
+
+
+def test_a_rollback_that_would_lead_elsewhere_by_now(client, place) -> None:
+    """The sites run what they ran at the dry run, but what they ran before is another release."""
+    plan = client.post(f"{URL}/rollback", json={"sites": ["edge-2"], "dry_run": True}).json()["plan"]
+    place.put("c", "edge-2")
+    place.put(release("b", layers=[LAYER]), "edge-2")
+    late = client.post(f"{URL}/rollback", json={"sites": ["edge-2"], "plan": plan})
+    assert (late.status_code, place.commits) == (412, 4)
