@@ -126,9 +126,10 @@ class Lists:
 def members(value: Any) -> dict[str, Any]:
     """Keys and values of an object, lists and objects among them still simdjson's.
 
-    Raises UnusualError for too many keys, and for one twice: of two, simdjson gives the first and orjson the last.
+    Raises UnusualError for too many keys, for one twice (of two, simdjson gives the first and orjson the last), and for
+    one with a zero character, before which simdjson ends a key that it looks for.
     """
     keys = list(value.keys())
-    if len(keys) > MAX_KEYS or len(set(keys)) != len(keys):
+    if len(keys) > MAX_KEYS or len(set(keys)) != len(keys) or "\0" in "".join(keys):
         raise UnusualError
     return {key: value[key] for key in keys}

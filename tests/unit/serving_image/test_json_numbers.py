@@ -88,6 +88,8 @@ def test_values_are_parsed_into_an_array(
         b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [-0]}]}',
         b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [NaN]}]}',
         b'{"inputs": [{"name": "\\u005bx\\u005b", "datatype": "FP32", "shape": [1], "data": [1]}]}',
+        b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1], "\\u0000": {"a": 1}}]}',
+        b'{"id": "7", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}], "id\\u0000": "8"}',
         b'{"inputs": [{"name": "\xff", "datatype": "FP32", "shape": [1], "data": [1]}]}',
         b'{"inputs": [{"name": "\\ud800", "datatype": "FP32", "shape": [1], "data": [1]}]}',
         b"", b"[]", b"[" * 5000, b'{"inputs":' * 2000, b"3",
