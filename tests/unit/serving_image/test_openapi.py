@@ -1,65 +1,44 @@
 """The OpenAPI document: that it is one, and that the real server does what it says, by schemathesis."""
 
 import json
-import re
-from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
-import schemathesis
-from schemathesis.config import (
-    ChecksConfig,
-    GenerationConfig,
-    PositiveDataAcceptanceConfig,
-    ProjectConfig,
-    ProjectsConfig,
-    SchemathesisConfig,
-)
+import pytest
 
 from serving_image import openapi
 from serving_image.app import SERVER_PATHS
+from tests import openapi as documents
 
 ROOT = Path(__file__).parents[3]
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.5] * 64}
 UNFIT = ["2xx", "400", "404", "408", "413", "415"]
 """What is valid for some model need not fit this one; which sizes go together no schema says."""
 
-SEEN: Counter[tuple[str, int]] = Counter()
-"""Answers by operation and status."""
+SEEN = documents.Seen()
 
 
 def api():
     """The document, in which the models' names are those that the server has and one that it has not."""
     document = json.loads(openapi.text())
-    for path, item in document["paths"].items():
-        for parameter in item.get("parameters", []):
+    for _, parameter in documents.parameters(document):
+        if parameter["in"] == "path":
             known = ["digits", "mixed", "absent"] if parameter["name"] == "model_name" else ["1", "7"]
             parameter["schema"] = {"enum": known}
+    for path, item in document["paths"].items():
         if path.endswith("/infer"):
             content = item["post"]["requestBody"]["content"]["application/json"]
             content["example"] = {"inputs": [IMAGE], "outputs": [{"name": "logits"}]}
-    project = ProjectConfig(
-        generation=GenerationConfig(max_examples=12, deterministic=True),
-        checks=ChecksConfig(positive_data_acceptance=PositiveDataAcceptanceConfig(expected_statuses=UNFIT)),
-        request_timeout=20,
-    )
-    config = SchemathesisConfig(projects=ProjectsConfig(default=project))
-    return schemathesis.openapi.from_dict(document, config=config)
+    return documents.judged(document, UNFIT, examples=12)
 
 
-def asking(method: str, path: str):
-    """A test of one operation. schemathesis gives the tests of one function one name, of which xdist runs one."""
-
-    @api().include(method=method, path=path).parametrize()
-    def test(case, server) -> None:
-        answer = case.call_and_validate(base_url=server.url(""), session=server.session)
-        SEEN[case.operation.label, answer.status_code] += 1
-
-    return test
+@pytest.fixture(scope="session")
+def asked(server):
+    """The shared server, as the tests of documents ask one."""
+    return SimpleNamespace(url=server.url(""), session=server.session)
 
 
-for operation in [found.ok() for found in api().get_all_operations()]:
-    words = re.sub(r"\W+", "_", f"{operation.method} {operation.path}").strip("_").lower()
-    globals()[f"test_the_server_does_what_the_document_says_of_{words}"] = asking(operation.method, operation.path)
+globals().update(documents.tests(api(), "the_server", SEEN))
 
 
 def test_it_was_asked_well_and_badly() -> None:

@@ -1,22 +1,12 @@
 """The core's OpenAPI document: that it is one, and that the API does what it says, by schemathesis."""
 
 import json
-import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
-import schemathesis
-from schemathesis.config import (
-    ChecksConfig,
-    GenerationConfig,
-    PositiveDataAcceptanceConfig,
-    ProjectConfig,
-    ProjectsConfig,
-    SchemathesisConfig,
-)
 
 from nearedge.api.problems import MEDIA_TYPE
+from tests import openapi
 from tests.core_api import serving
 
 ROOT = Path(__file__).parents[5]
@@ -28,8 +18,7 @@ ENDLESS = ("/api/v1/runs/events",)
 OURS = ("/healthz", "/readyz", "/api/v1/pipelines", "/api/v1/tasks", "/api/v1/runs")
 KNOWN = {"name": ["known", "absent"], "file": ["report.html", "absent.png"]}
 
-SEEN: Counter[tuple[str, int]] = Counter()
-"""Answers by operation and status."""
+SEEN = openapi.Seen()
 
 
 def api():
@@ -37,20 +26,13 @@ def api():
     document = json.loads(DOCUMENT.read_text())
     paths = {path: item for path, item in document["paths"].items() if path.startswith(OURS) and path not in ENDLESS}
     document["paths"] = paths
-    for path, item in paths.items():
-        for operation in item.values():
-            for parameter in operation.get("parameters", []):
-                if parameter["in"] == "path" and parameter["name"] in KNOWN:
-                    own = {"/api/v1/pipelines": "greet", "/api/v1/tasks": "say"}
-                    here = next((name for start, name in own.items() if path.startswith(start)), None)
-                    parameter["schema"] = {"enum": [here, "absent"] if here else KNOWN[parameter["name"]]}
+    own = {"/api/v1/pipelines": "greet", "/api/v1/tasks": "say"}
+    for path, parameter in openapi.parameters(document):
+        if parameter["in"] == "path" and parameter["name"] in KNOWN:
+            here = next((name for start, name in own.items() if path.startswith(start)), None)
+            parameter["schema"] = {"enum": [here, "absent"] if here else KNOWN[parameter["name"]]}
     document["components"]["schemas"]["NewRun"]["properties"]["pipeline"] = {"enum": ["absent", "hold"]}
-    project = ProjectConfig(
-        generation=GenerationConfig(max_examples=8, deterministic=True),
-        checks=ChecksConfig(positive_data_acceptance=PositiveDataAcceptanceConfig(expected_statuses=UNFIT)),
-        request_timeout=20,
-    )
-    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig(projects=ProjectsConfig(default=project)))
+    return openapi.judged(document, UNFIT)
 
 
 @pytest.fixture(scope="session")
@@ -62,20 +44,7 @@ def asked(tmp_path_factory, small_catalog):
         yield core
 
 
-def asking(method, path):
-    """A test of one operation. schemathesis gives the tests of one function one name, of which xdist runs one."""
-
-    @api().include(method=method, path=path).parametrize()
-    def test(case, asked) -> None:
-        answer = case.call_and_validate(base_url=asked.url, session=asked.session)
-        SEEN[case.operation.label, answer.status_code] += 1
-
-    return test
-
-
-for operation in [found.ok() for found in api().get_all_operations()]:
-    words = re.sub(r"\W+", "_", f"{operation.method} {operation.path}").strip("_").lower()
-    globals()[f"test_the_api_does_what_the_document_says_of_{words}"] = asking(operation.method, operation.path)
+globals().update(openapi.tests(api(), "the_api", SEEN))
 
 
 def test_every_operation_says_what_it_refuses_and_with_what():

@@ -1,25 +1,15 @@
 """Releases, sites and the fleet do as the core's OpenAPI document says, by schemathesis, on a real repository."""
 
 import json
-import re
-from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
-import schemathesis
-from schemathesis.config import (
-    ChecksConfig,
-    GenerationConfig,
-    PositiveDataAcceptanceConfig,
-    ProjectConfig,
-    ProjectsConfig,
-    SchemathesisConfig,
-)
-from schemathesis.config._checks import NegativeDataRejectionConfig
 
 from nearedge.api.audit import Audit
 from nearedge.api.core.fleet_source import FleetSettings, FleetSource
+from tests import openapi
 from tests.fleet import BEARER, Place, app
 from tests.served import served
 
@@ -32,31 +22,22 @@ KNOWN = {
     "b": ["b" * 12, "9"], "model": ["digits", "absent"],
 }  # fmt: skip
 RELEASES = {"enum": ["a" * 12, "1.b", "previous", "absent"]}
-SEEN: Counter[tuple[str, int]] = Counter()
+SEEN = openapi.Seen()
 
 
 def api():
     """Our part of the document, in which names are some that there are and some that there are not."""
     document = json.loads(DOCUMENT.read_text())
     document["paths"] = {path: item for path, item in document["paths"].items() if path.startswith(OURS)}
-    for item in document["paths"].values():
-        for operation in item.values():
-            for parameter in operation.get("parameters", []):
-                if parameter["in"] != "header" and parameter["name"] in KNOWN:
-                    parameter["schema"] = {"enum": KNOWN[parameter["name"]]}
+    for _, parameter in openapi.parameters(document):
+        if parameter["in"] != "header" and parameter["name"] in KNOWN:
+            parameter["schema"] = {"enum": KNOWN[parameter["name"]]}
     schemas = document["components"]["schemas"]
     schemas["Promote"]["properties"]["release"] = RELEASES
     schemas["Rollback"]["properties"]["to"] = RELEASES
     for name in ("Promote", "Rollback"):
         schemas[name]["properties"]["sites"]["items"] = {"enum": KNOWN["site"]}
-    project = ProjectConfig(
-        generation=GenerationConfig(max_examples=5, deterministic=True),
-        checks=ChecksConfig(
-            positive_data_acceptance=PositiveDataAcceptanceConfig(expected_statuses=UNFIT),
-            negative_data_rejection=NegativeDataRejectionConfig(expected_statuses=UNFIT),  # KNOWN is less than fits
-        ),
-    )
-    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig(projects=ProjectsConfig(default=project)))
+    return openapi.judged(document, UNFIT, examples=5, narrowed=True)
 
 
 @pytest.fixture(scope="module")
@@ -68,27 +49,13 @@ def asked(tmp_path_factory):
     source = FleetSource(FleetSettings(state=place.folder / "state", url=place.target.url, git_every_s=5))
     with served(app(source, Audit(place.log))) as url, requests.Session() as session:
         session.headers.update(BEARER)
-        yield session, url
+        yield SimpleNamespace(url=url, session=session)
 
 
-def asking(method, path):
-    """A test of one operation."""
-
-    @api().include(method=method, path=path).parametrize()
-    def test(case, asked) -> None:
-        session, url = asked
-        answer = case.call_and_validate(base_url=url, session=session)
-        assert answer.status_code < 500
-        SEEN[case.operation.label, answer.status_code] += 1
-
-    return test
-
-
-for operation in [found.ok() for found in api().get_all_operations()]:
-    words = re.sub(r"\W+", "_", f"{operation.method} {operation.path}").strip("_").lower()
-    globals()[f"test_the_api_does_what_the_document_says_of_{words}"] = asking(operation.method, operation.path)
+API = api()
+globals().update(openapi.tests(API, "the_api", SEEN))
 
 
 def test_the_document_is_of_ten_operations() -> None:
     assert sum(len(item) for item in json.loads(DOCUMENT.read_text())["paths"].values()) > 10
-    assert len(list(api().get_all_operations())) == 10
+    assert len(list(API.get_all_operations())) == 10
