@@ -26,7 +26,7 @@ PLAIN_HTTP ?=
 ## Processes that `make test` runs tests in.
 WORKERS ?= 2
 
-## Which images to build: core onnx pytorch tensorflow runtime, all of them where empty; build for build-runtime-image.
+## Which images to build: core onnx pytorch tensorflow runtime, all of them where empty; build for build-runtime-image, api for the APIs.
 TARGETS ?=
 
 REGISTRY_OPTIONS = --registry=$(REGISTRY) $(if $(PLAIN_HTTP),--plain-http)

@@ -25,9 +25,11 @@ from nearedge.progress import say
 
 STEPS, RUNTIME = ("core", "onnx", "pytorch", "tensorflow"), "runtime"
 USUAL = (*STEPS, RUNTIME)
-BUILDER = "build"
-"""The image of the Task build-runtime-image, for those who change the runtime's Containerfile: built where named."""
-TARGETS = (*USUAL, BUILDER)
+BUILDER, API = "build", "api"
+"""Built where named: the image of the Task build-runtime-image, for those who change the runtime's Containerfile, and
+that of both APIs on a cluster (manifests/edge/components/api, manifests/core/api).
+"""
+TARGETS = (*USUAL, BUILDER, API)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
