@@ -38,6 +38,9 @@ class Engine(Protocol):
     `token` is the caller's bearer token, empty where there is none: a cluster judges it, the local runner ignores it.
     """
 
+    place: str
+    """Where it runs Pipelines, for a person: "this machine", or Tekton in a namespace."""
+
     async def declared(self, token: str) -> Sequence[Declared]:
         """The Pipelines and Tasks there are, by kind and name."""
 

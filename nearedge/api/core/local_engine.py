@@ -31,6 +31,8 @@ POLL_S = 0.5
 class LocalEngine:
     """nearedge.api.core.engine.Engine on the local runner. `home` is NEAREDGE_HOME, `catalog` holds the Pipelines."""
 
+    place = "this machine"
+
     def __init__(self, home: Path | None = None, catalog: Path | None = None) -> None:
         """Nothing is read yet, and nothing made."""
         self.home = home.absolute() if home is not None else store.runs_root().parent

@@ -28,7 +28,7 @@ ACTIONS: Mapping[str, Action] = {
     one.name: one
     for one in (
         Action("cancel", "Cancel", "Its steps are stopped; the Tasks of finally still run.", True),
-        Action("retry", "Retry", "What failed runs again, and what comes after it; what succeeded stays.", False),
+        Action("retry", "Retry", "What failed is tried again, and what comes after it; what succeeded stays.", False),
         Action("delete", "Delete", "Its state, its logs and its results go; that cannot be undone.", True),
     )
 }
@@ -59,8 +59,8 @@ async def act(request: Request, visitor: Managing, form: Sent, name: str, action
     if chosen == "delete":
         await engine.delete(name, visitor.token)
         return see("/")
-    await (engine.cancel if chosen == "cancel" else engine.retry)(name, visitor.token)
-    return see(f"/runs/{segment(name)}")
+    run = await (engine.cancel if chosen == "cancel" else engine.retry)(name, visitor.token)
+    return see(f"/runs/{segment(run.name)}")
 
 
 def known(action: str) -> Action:

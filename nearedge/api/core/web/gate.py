@@ -24,7 +24,12 @@ TOKEN_FIELD = "form-token"  # noqa: S105 (the field's name, no secret)
 
 
 class LoginNeededError(Exception):
-    """Nobody is logged in, and there are tokens."""
+    """Nobody is logged in, and there are tokens. `over`: somebody was, whose token is good for nothing by now."""
+
+    def __init__(self, *, over: bool = False) -> None:
+        """Why there is nobody."""
+        super().__init__()
+        self.over = over
 
 
 class PageRoute(APIRoute):
@@ -37,9 +42,12 @@ class PageRoute(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 return await handler(request)
-            except LoginNeededError:
-                return to_login(request)
+            except LoginNeededError as error:
+                return to_login(request, over=error.over)
             except ProblemError as error:
+                if error.status == 401 and not site.of(request).access.open:  # an engine refused the session's token
+                    site.of(request).sessions.close(cookie_of(request))
+                    return to_login(request, over=True)
                 answer = failed(request, error.status, error.detail)
                 answer.headers.update(error.headers)
                 return answer
@@ -66,11 +74,11 @@ def failed(request: Request, status: int, detail: str) -> Response:
     return site.failure(request, visitor, status, detail)
 
 
-def to_login(request: Request) -> Response:
-    """The login, which leads back to where one wanted to go."""
+def to_login(request: Request, *, over: bool) -> Response:
+    """The login, which says why it is needed again and leads back to where one wanted to go."""
     query = f"?{request.url.query}" if request.url.query else ""
     wanted = request.url.path + query if request.method == "GET" else "/"
-    return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
+    return RedirectResponse(f"/login?next={quote(wanted, safe='')}{'&over=true' if over else ''}", 303)
 
 
 def identified(request: Request) -> Visitor:
@@ -92,7 +100,7 @@ async def visitor(request: Request) -> Visitor:
         caller = await known.access.known(found.token, address_of(request))
         if caller is None:  # the token was taken back since the login
             known.sessions.close(cookie_of(request))
-            raise LoginNeededError
+            raise LoginNeededError(over=True)
         found = replace(found, caller=caller)
     request.scope["state"]["caller"] = found.caller.name
     return found

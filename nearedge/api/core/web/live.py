@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from nearedge.api.core.engine import Change, Engine
 from nearedge.api.problems import ProblemError
 from nearedge.api.streams import ServerEvent
+from nearedge.errors import NearedgeError
 
 SETTLE_S = 0.2
 """Seconds after a change in which further ones make one picture with it."""
+STANDS = "The page stands still now; read it again."
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ async def pictures(
             changed.clear()
             try:
                 now = await shown()
-            except ProblemError:  # it was deleted meanwhile
-                now = Picture(before.html if before else "", "It is not there any more", last=True)
+            except (ProblemError, NearedgeError) as error:
+                now = without(before, error)
             if now != before:
                 yield ServerEvent("picture", {"html": now.html, "said": now.said})
                 before = now
+            if watching.done() and not now.last:  # what watched broke off: nobody would tell of further changes
+                why = watching.exception()
+                yield ServerEvent("picture", {"html": now.html, "said": f"{now.said} {STANDS} {why or ''}".strip()})
             if now.last or watching.done():
                 yield ServerEvent("end", {})
                 return
@@ -47,8 +53,16 @@ async def pictures(
             await asyncio.sleep(SETTLE_S)
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, ProblemError, NearedgeError):
             await watching
+
+
+def without(before: Picture | None, error: ProblemError | NearedgeError) -> Picture:
+    """What is shown where nothing new is known: what was seen last, and why; for good where it was deleted."""
+    html = before.html if before else ""
+    if isinstance(error, ProblemError) and error.status == HTTPStatus.NOT_FOUND:
+        return Picture(html, "It is not there any more", last=True)
+    return Picture(html, f"It cannot be read just now: {error}")
 
 
 async def watch(engine: Engine, token: str, run: str, changed: asyncio.Event) -> None:

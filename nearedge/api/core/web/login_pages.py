@@ -13,11 +13,11 @@ router = new_router()
 
 
 @router.get("/login")
-async def login(request: Request, next: str = "/") -> Response:  # noqa: A002 (what the address says)
+async def login(request: Request, next: str = "/", over: bool = False) -> Response:  # noqa: A002 (what the address says)
     """The form."""
     if of(request).access.open:
         return see("/")
-    return login_page(request, next)
+    return login_page(request, next, over=over)
 
 
 @router.post("/login")
@@ -44,9 +44,9 @@ async def log_out(request: Request, form: Sent) -> Response:
     return see("/login")
 
 
-def login_page(request: Request, wanted: str, error: str = "", status: int = 200) -> Response:
-    """The form, with what was wrong."""
-    return page(request, None, "login.html", {"next": inside(wanted), "error": error}, status)
+def login_page(request: Request, wanted: str, error: str = "", status: int = 200, *, over: bool = False) -> Response:
+    """The form, with what was wrong; `over`: the token of an earlier login is not good any more."""
+    return page(request, None, "login.html", {"next": inside(wanted), "error": error, "over": over}, status)
 
 
 def inside(wanted: str) -> str:

@@ -14,22 +14,22 @@ from nearedge.errors import NearedgeError
 router = new_router()
 
 
-async def files(site: Site, visitor: Visitor, run: Run) -> list[str]:
-    """The names of the report's files, the whole page first; none where there is no report."""
+async def files(site: Site, visitor: Visitor, run: Run) -> tuple[list[str], str]:
+    """The names of the report's files, the whole page first; or none, and why."""
     try:
         found = await site.engine.report(run.name, visitor.token)
-    except (ProblemError, NearedgeError):
-        return []
-    return sorted(found, key=lambda name: (not name.endswith(".html"), name))
+    except (ProblemError, NearedgeError) as error:
+        return [], str(error)
+    return sorted(found, key=lambda name: (not name.endswith(".html"), name)), ""
 
 
-async def recorded(site: Site, visitor: Visitor, run: Run) -> bool:
-    """Whether the run came far enough for a release record."""
+async def without_record(site: Site, visitor: Visitor, run: Run) -> str:
+    """Why the run has no release record; empty where it has one."""
     try:
         await site.engine.record(run.name, visitor.token)
-    except (ProblemError, NearedgeError):
-        return False
-    return True
+    except (ProblemError, NearedgeError) as error:
+        return str(error)
+    return ""
 
 
 @router.get("/runs/{name}/record")
@@ -38,7 +38,7 @@ async def record(request: Request, visitor: Looking, name: str) -> Response:
     engine = of(request).engine
     run = await engine.run(name, visitor.token)
     found = await engine.record(name, visitor.token)
-    reports = await files(of(request), visitor, run)
+    reports, _ = await files(of(request), visitor, run)
     values = {"run": run, "record": found, "figures": figures(found), "reports": reports}
     return page(request, visitor, "record.html", values)
 

@@ -8,13 +8,15 @@ from fastapi import Query, Request, Response
 
 from nearedge.api import streams
 from nearedge.api.core.engine import LogQuery
-from nearedge.api.core.models import ENDED, LogLine, Run
+from nearedge.api.core.models import ENDED, LogLine, Run, TaskStatus
 from nearedge.api.core.web import live, timeline
 from nearedge.api.core.web.gate import Looking, new_router
-from nearedge.api.core.web.report_pages import files, recorded
+from nearedge.api.core.web.report_pages import files, without_record
 from nearedge.api.core.web.sessions import Visitor
 from nearedge.api.core.web.site import Site, of, page
 from nearedge.api.core.web.wording import plain
+from nearedge.api.problems import ProblemError
+from nearedge.errors import NearedgeError
 
 router = new_router()
 TAIL = 300
@@ -28,16 +30,22 @@ async def run(request: Request, visitor: Looking, name: str, task: str = "", tai
     """The page of a run; its log of one Task, or of all."""
     site = of(request)
     found = await site.engine.run(name, visitor.token)
-    lines = await read_log(site, visitor.token, name, task, tail)
-    values = {**await shown(site, visitor, found), "lines": lines, "task": task, "tail": tail, "longest": LONGEST_TAIL}
+    lines, trouble = await read_log(site, visitor.token, name, task, tail)
+    values = {
+        **await shown(site, visitor, found), "lines": lines, "trouble": trouble, "task": task, "tail": tail,
+        "longest": LONGEST_TAIL,
+    }  # fmt: skip
     return page(request, visitor, "run.html", values)
 
 
 async def shown(site: Site, visitor: Visitor, run: Run) -> dict[str, object]:
     """What the piece of the page that changes is made of; what the run made is looked for once it has ended."""
-    reports = await files(site, visitor, run) if run.state in ENDED else []
-    with_record = bool(reports) and await recorded(site, visitor, run)
-    return {"run": run, "reports": reports, "recorded": with_record, "bars": timeline.bars(run), "said": sentence(run)}
+    reports, no_report = await files(site, visitor, run) if run.state in ENDED else ([], "")
+    no_record = await without_record(site, visitor, run) if run.state in ENDED else ""
+    return {
+        "run": run, "reports": reports, "no_report": no_report, "no_record": no_record, "bars": timeline.bars(run),
+        "said": sentence(run), "place": site.engine.place,
+    }  # fmt: skip
 
 
 def sentence(run: Run) -> str:
@@ -48,13 +56,25 @@ def sentence(run: Run) -> str:
     parts = [f"{run.state}: {done} of {len(run.tasks)} Tasks done"]
     parts += [f"{', '.join(running)} running"] if running else []
     parts += [f"{', '.join(failed)} failed"] if failed else []
+    parts += [f"{task.name} waits: {task.reason or task.message}" for task in run.tasks if waits(task)]
     return "; ".join(parts)
 
 
-async def read_log(site: Site, token: str, name: str, task: str, tail: int) -> list[LogLine]:
-    """The last lines that are there now."""
+def waits(task: TaskStatus) -> bool:
+    """Whether something is said of why a Task has not begun."""
+    return task.state == "Pending" and bool(task.message)
+
+
+async def read_log(site: Site, token: str, name: str, task: str, tail: int) -> tuple[list[LogLine], str]:
+    """The last lines that are there now; what is wrong where they cannot be read, as far as they could."""
     query = LogQuery(task=task or None, tail=tail)
-    return [line async for line in site.engine.logs(name, query, token)]
+    found: list[LogLine] = []
+    try:
+        async for line in site.engine.logs(name, query, token):
+            found.append(line)  # one by one: what came before an error stays
+    except (ProblemError, NearedgeError) as error:
+        return found, str(error)
+    return found, ""
 
 
 @router.get("/runs/{name}/live")
@@ -80,9 +100,12 @@ async def following(request: Request, visitor: Looking, name: str, task: str = "
 
     async def events() -> AsyncIterator[streams.ServerEvent]:
         yield streams.ServerEvent("begin", {})
-        async with aclosing(site.engine.logs(name, query, visitor.token)) as lines:  # type: ignore[type-var]  # generators
-            async for line in lines:
-                yield streams.ServerEvent("line", {"task": line.task, "step": line.step, "text": plain(line.text)})
+        try:
+            async with aclosing(site.engine.logs(name, query, visitor.token)) as lines:  # type: ignore[type-var]  # generators
+                async for line in lines:
+                    yield streams.ServerEvent("line", {"task": line.task, "step": line.step, "text": plain(line.text)})
+        except (ProblemError, NearedgeError) as error:
+            yield streams.ServerEvent("trouble", {"text": str(error)})
         yield streams.ServerEvent("end", {})
 
     return streams.stream(events())

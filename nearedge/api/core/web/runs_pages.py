@@ -24,7 +24,12 @@ async def runs(
     wanted = Filter(state, pipeline, words)
     values = await listed(of(request), visitor, wanted, after)
     names = [one.name for one in await of(request).engine.declared(visitor.token) if one.kind == "Pipeline"]
-    return page(request, visitor, "runs.html", {**values, "states": STATES, "pipelines": names})
+    return page(
+        request,
+        visitor,
+        "runs.html",
+        {**values, "states": STATES, "pipelines": names, "place": of(request).engine.place},
+    )
 
 
 async def listed(site: Site, visitor: Visitor, wanted: Filter, after: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ from nearedge.api.access import Access
 from nearedge.api.core.engine import Engine
 from nearedge.api.core.fleet_source import FleetSource
 from nearedge.api.core.moving import Doing
-from nearedge.api.core.web import wording
+from nearedge.api.core.web import refusals, wording
 from nearedge.api.core.web.assets import Assets
 from nearedge.api.core.web.sessions import Sessions, Visitor, cookie_of, give
 
@@ -86,4 +86,8 @@ def page(
 def failure(request: Request, visitor: Visitor | None, status: int, detail: str) -> Response:
     """The page that says what went wrong."""
     title = HTTPStatus(status).phrase
-    return page(request, visitor, "failure.html", {"status": status, "title": title, "detail": detail}, status)
+    values = {
+        "status": status, "title": title, "detail": detail,
+        "lacking": refusals.lacking(detail) if status == HTTPStatus.FORBIDDEN else None,
+    }  # fmt: skip
+    return page(request, visitor, "failure.html", values, status)

@@ -40,7 +40,7 @@ for (const place of document.querySelectorAll("[data-live]")) {
   follow(place.dataset.live, {
     picture: (picture) => {
       replace(place, picture.html);
-      if (said && picture.said && said.textContent !== picture.said) said.textContent = picture.said;
+      if (said && said.textContent !== picture.said) said.textContent = picture.said;
     },
   });
 }
@@ -73,6 +73,10 @@ for (const log of document.querySelectorAll("[data-log]")) {
   box.addEventListener("change", () => { if (box.checked) log.scrollTop = log.scrollHeight; });
   follow(log.dataset.log, {
     begin: () => { waiting = []; log.replaceChildren(); },
+    trouble: ({ text }) => {
+      const told = document.querySelector("[data-trouble]");
+      if (told) Object.assign(told, { hidden: false, textContent: `The log cannot be read: ${text}` });
+    },
     line: (line) => { if (waiting.push(line) === 1) setTimeout(write, 50); },
   });
 }

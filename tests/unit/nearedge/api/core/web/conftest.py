@@ -56,6 +56,8 @@ def declared(**more):
 class FakeEngine:
     """Says what it is given, and keeps what it is asked for."""
 
+    place = "Tekton in the namespace ci"
+
     def __init__(self):
         self.found: dict[str, Run] = {}
         self.catalog: list[Declared] = [declared()]
