@@ -25,9 +25,12 @@ def named(one: Version) -> str:
 
 
 def difference(
-    name: str, site: str, said: Said[Desired] | None, running: Version | None, why_not: str
+    name: str, site: str, said: Said[Desired] | None, running: Version | None, why_not: str, way: str
 ) -> tuple[Version | None, bool | None, str]:
-    """What git wants, whether that runs, and why not. `why_not`: why the model takes no requests; empty: it does."""
+    """What git wants, whether that runs, and why not.
+
+    `why_not`: why the model takes no requests; empty: it does. `way`: why it does not run what git wants, then.
+    """
     if said is None:
         return None, None, "no git repository is configured (--git-url)"
     if said.value is None:
@@ -43,8 +46,7 @@ def difference(
         return wanted, True, ""
     if why_not:
         return wanted, False, f"git says {named(wanted)}; {named(running)} was served last: {why_not}"
-    told = f"git says {named(wanted)}, {named(running)} is served"
-    return wanted, False, f"{told}: nearedge serve does not follow git; stop it, and start it with that release"
+    return wanted, False, f"git says {named(wanted)}, {named(running)} is served: {way}"
 
 
 def upgrades(moves: Sequence[Move], events: Sequence[Mapping[str, Any]]) -> list[Upgrade]:

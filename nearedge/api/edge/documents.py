@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, RootModel
 
+from nearedge.api.edge.pod_documents import Condition, PodState
 from nearedge.api.models import Document
 
 
@@ -47,8 +48,10 @@ class ModelHealth(Known):
     state: str = Field(description="loading, ready, failed, draining, or unknown")
     reason: str = Field(description="why it is not ready; empty where it is")
     self_test: SelfTest | None
-    restarts: int = Field(description="that were seen, as far back as events are kept")
+    restarts: int = Field(description="that were seen, as far back as events are kept; on a cluster: of the pods there")
     last_restarts: list[Restart]
+    conditions: list[Condition] = Field(default=[], description="on a cluster: of the Deployment and its newest pod")
+    pods: list[PodState] = Field(default=[], description="on a cluster, the newest first")
 
 
 class Version(Document):
@@ -65,6 +68,7 @@ class Versions(Known):
 
     name: str
     desired: Version | None
+    deployed: Version | None = Field(default=None, description="what the cluster was told to run, where there is one")
     running: Version | None
     same: bool | None
     reason: str = Field(description="why they differ, or why that is not known; empty where they are the same")
@@ -183,6 +187,10 @@ class Upgrade(Document):
     running: str | None = Field(description="when it was first seen to run")
     duration_s: float | None = Field(description="from the commit until it ran")
     bytes: int | None = Field(description="that the site pulls for it, as reckoned when it was released")
+    started: str | None = Field(default=None, description="when the cluster made the first pod of it")
+    available: str | None = Field(default=None, description="when that was ready")
+    pull_s: float | None = Field(default=None, description="that the node took to pull the image; 0: it had it")
+    image_bytes: int | None = Field(default=None, description="size of the image as the node says it")
 
 
 class Upgrades(Known):
@@ -198,12 +206,17 @@ class Event(Document):
     number: int
     time: str
     model: str
-    kind: Literal["appeared", "running", "ready", "not ready", "restarted"]
+    kind: Literal[
+        "appeared", "running", "ready", "not ready", "restarted", "rolling out", "available", "normal", "warning"
+    ] = Field(description="normal and warning: an Event of the cluster")
     message: str
     digest: str | None = None
     version: str | None = None
     bin_sha256: str | None = None
     precision: str | None = None
+    reason: str | None = Field(default=None, description="of an Event of the cluster")
+    object: str | None = Field(default=None, description="that it is about: KIND/NAME")
+    times: int | None = Field(default=None, description="how often that happened")
 
 
 class SiteDocument(Known):

@@ -21,6 +21,7 @@ from nearedge.errors import MachineError
 from nearedge.runner import serving
 
 NO_CONTAINERS = "there are no containers here; nearedge serve keeps one log of a port; leave out previous and container"
+NO_WAY = "nearedge serve does not follow git; stop it, and start it with that release"
 NO_LOG = "its server was not started by nearedge serve here, so its log is not known"
 
 
@@ -43,7 +44,7 @@ class EmbeddedSite(Shown):
         said, seen = await self.desired(), await self.served(name)
         running = seen.version if seen.at else None
         why_not = "" if seen.up else self.sampler.why_not(seen)
-        wanted, same, reason = changes.difference(name, self.settings.site, said, running, why_not)
+        wanted, same, reason = changes.difference(name, self.settings.site, said, running, why_not, NO_WAY)
         return Versions(
             name=name, desired=wanted, running=running, same=same, reason=reason,
             commit=said.value.commit if said and said.value else None,

@@ -23,6 +23,7 @@ from nearedge.api.edge.documents import (
     ModelSummary,
     SiteDocument,
     SourceState,
+    Upgrade,
     Upgrades,
     Versions,
 )
@@ -72,6 +73,11 @@ class Shown(Actions, ABC):
     async def versions(self, name: str) -> Versions:
         """What it shall run, and what it runs."""
 
+    def with_more(self, upgrades: list[Upgrade], lines: Sequence[Mapping[str, Any]]) -> list[Upgrade]:
+        """Upgrades with what this kind of site knows of them besides; `lines` are a model's events."""
+        del lines  # a site without a cluster knows no more
+        return upgrades
+
     async def own_sources(self) -> list[SourceState]:
         """What this kind of site stands on besides servers, git, Prometheus and its store."""
         return []
@@ -96,6 +102,7 @@ class Shown(Actions, ABC):
         said = await self.desired()
         if said is not None:
             found["git"] = said.fault or "ok"
+        found |= {one.name: one.reason or "ok" for one in await self.own_sources()}
         return {**found, "store": self.sampler.fault or "ok"}
 
     async def site(self) -> SiteDocument:
@@ -108,6 +115,7 @@ class Shown(Actions, ABC):
         ]
         known = list(self.sampler.known.values())
         sources += [
+            *await self.own_sources(),
             self.of_git(await self.desired()),
             self.records.source(),
             state_of("store", None, self.sampler.fault),
@@ -157,7 +165,7 @@ class Shown(Actions, ABC):
             except (NearedgeError, OSError, TimeoutError) as error:
                 source = state_of("git", said.at, in_a_line(error) if str(error) else "its history takes long to read")
         lines = [line for line in await self.lines() if line.get("model") == name]
-        found = changes.upgrades(moves, lines)
+        found = self.with_more(changes.upgrades(moves, lines), lines)
         return Upgrades(name=name, upgrades=found, sources=[self.of_server(seen), source])
 
     async def metrics(self, name: str) -> Metrics:
