@@ -13,6 +13,8 @@ from serving_image.auth import OPEN_PATHS, Token
 from serving_image.body import Bodies, DisconnectedError, Headers, Message, Receive, Send
 from serving_image.dataplane import DataPlane
 from serving_image.faults import NotFoundError, RequestError, WrongMethodError
+from serving_image.log_control import MOST_BYTES, LogControl
+from serving_image.log_control import PATH as LOGGING_PATH
 from serving_image.logs import Sampled, event
 from serving_image.metrics import CONTENT_TYPE
 from serving_image.protocol_binary import HEADER_BYTES
@@ -25,8 +27,11 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 MODEL_PATH = re.compile(
     r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<action>ready|infer|release|self-test))?"
 )
-SERVER_PATHS = frozenset({"/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/metrics", "/openapi.json"})
+SERVER_PATHS = frozenset(
+    {"/v2", "/v2/", "/v2/health/live", "/v2/health/ready", LOGGING_PATH, "/metrics", "/openapi.json"}
+)
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+READING = ("GET", "HEAD")
 JSON_HEADERS = [(b"content-type", protocol_rest.JSON)]
 
 
@@ -60,6 +65,7 @@ class App:
         self.bodies = Bodies(2 * self.settings.max_body, self.settings.timeout)
         self.token = token or Token(None)
         self.sampled = Sampled(self.settings.access_log)
+        self.log_control = LogControl(self.settings, self.token)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises: what is not foreseen becomes 500 and a line in the log."""
@@ -145,6 +151,8 @@ class App:
         if request.path not in OPEN_PATHS:
             self.token.check(request.headers.get(b"authorization"))
         found = self.identify(request)
+        if request.path == LOGGING_PATH and request.method not in READING:
+            return await self.set_log_level(request, receive)
         if found is None:
             return self.server_answer(request)
         name, version, action = found["model"], found["version"], found["action"]
@@ -179,6 +187,8 @@ class App:
         if path not in SERVER_PATHS:
             raise NotFoundError(f"no such path {quoted(path)}; start at /v2")
         allow(request, "GET")
+        if path == LOGGING_PATH:
+            return as_json(self.log_control.document())
         if path == "/metrics":
             return 200, [(b"content-type", CONTENT_TYPE)], self.telemetry.text(ready=self.dataplane.ready())
         if path == "/openapi.json":
@@ -191,6 +201,14 @@ class App:
             document = self.dataplane.readiness()
             return as_json(document, 200 if document["ready"] else 503)
         return as_json(self.dataplane.server_metadata())
+
+    async def set_log_level(self, request: Request, receive: Receive) -> Answer:
+        """Change the log level. Raises RequestError."""
+        if request.method != "POST":
+            raise WrongMethodError(request.method, request.path, ", ".join((*READING, "POST")))
+        self.log_control.check(request.headers)
+        body = await self.bodies.read(receive, request.headers, MOST_BYTES, "send the settings alone")
+        return as_json(self.log_control.change(body))
 
     async def infer(self, request: Request, receive: Receive, name: str, version: str | None) -> Answer:
         """One inference. Raises RequestError."""
@@ -215,6 +233,6 @@ def as_json(document: dict[str, Any], status: int = 200) -> Answer:
 
 def allow(request: Request, method: str) -> None:
     """Raise WrongMethodError unless the request has that method; whoever takes GET takes HEAD."""
-    methods = ("GET", "HEAD") if method == "GET" else (method,)
+    methods = READING if method == "GET" else (method,)
     if request.method not in methods:
         raise WrongMethodError(request.method, request.path[:200], ", ".join(methods))

@@ -21,7 +21,7 @@ from serving_image.settings import Settings
 from serving_image.telemetry import Telemetry
 from serving_image.tensors import Array, Spec, Tensor
 
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = ["binary_tensor_data", "logging"]
 PLATFORM = "openvino"
 
 

@@ -27,6 +27,12 @@ class UnauthorizedError(RequestError):
         return [(b"www-authenticate", b"Bearer")]
 
 
+class ForbiddenError(RequestError):
+    """That may not be done here, whoever asks."""
+
+    status = 403
+
+
 class NotFoundError(RequestError):
     """No such model, version or path."""
 

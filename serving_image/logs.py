@@ -57,7 +57,10 @@ def event(level: int, message: str, **fields: object) -> None:
 
 
 class Sampled:
-    """Which requests are logged: those at fault, and a share of the others; with None for the share not one."""
+    """Which requests are logged: those at fault, and a share of the others; with None for the share not one.
+
+    At the level debug it is every request, unless it is to be not one.
+    """
 
     def __init__(self, share: float | None) -> None:
         """`share` is from 0 to 1."""
@@ -66,7 +69,7 @@ class Sampled:
 
     def __call__(self, *, fault: bool) -> bool:
         """Whether this one is: each time the shares of those without a fault add up to one."""
-        if self.share is None or fault:
+        if self.share is None or fault or LOGGER.isEnabledFor(logging.DEBUG):
             return self.share is not None
         self.debt += self.share
         if self.debt < 1:

@@ -50,6 +50,7 @@ HEADERS: Json = {
 ERRORS: dict[str, tuple[str, Json]] = {
     "400": ("Malformed", answer("Malformed, or it does not fit the model; says which tensor, and why.", "Error")),
     "401": ("Unauthorized", answer("A token is asked for; none or a wrong one came.", "Error", "WWW-Authenticate")),
+    "403": ("Forbidden", answer("Not to be changed here, or not without a token.", "Error")),
     "404": ("NotFound", answer("No such model, version or path.", "Error")),
     "405": ("WrongMethod", answer("The path takes other methods.", "Error", "Allow")),
     "408": ("SlowBody", answer("The body did not come within the time for a request.", "Error")),
@@ -111,15 +112,34 @@ def of_server() -> Json:
         "/v2": reading("serverMetadata", "The server.", {"200": metadata, **errors("401")}, []),
         "/v2/health/live": reading("serverLive", "Whether the server runs.", {"200": live, **errors()}, []),
         "/v2/health/ready": reading("serverReady", "Whether every model answers.", {**ready, **errors()}, []),
+        "/v2/logging": reading(
+            "logSettings", "What is logged.", {"200": answer("It.", "LogSettings"), **errors("401")}, []
+        ),
         "/metrics": reading("metrics", "The metrics.", {"200": text, **errors("401")}, []),
         "/openapi.json": reading(
             "openapi", "This document.", {"200": answer("It.", "Document"), **errors("401")}, []
         ),
     }  # fmt: skip
+    paths["/v2/logging"]["post"] = log_settings()
     for path in ("/v2/health/live", "/v2/health/ready"):
         for operation in paths[path].values():
             operation["security"] = []
     return paths
+
+
+def log_settings() -> Json:
+    """The operation that sets the log level."""
+    asked = {"schema": ref("schemas", "WantedLogSettings"), "example": {"log_verbose_level": 1}}
+    return {
+        "operationId": "setLogSettings",
+        "summary": "Log more, or less, until the server ends; a level implies those above it.",
+        "parameters": [REQUEST_ID, ENCODING],
+        "requestBody": {"required": True, "content": {JSON: asked}},
+        "responses": {
+            "200": answer("What is logged now.", "LogSettings"),
+            **errors("400", "401", "403", "408", "413", "415", "503"),
+        },
+    }
 
 
 def of_model(prefix: str, suffix: str, parameters: list[Json]) -> Json:

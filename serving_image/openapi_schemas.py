@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from serving_image.logs import LEVELS
 from serving_image.protocol_rest import MAX_TENSORS
 from serving_image.tensors import DTYPES, MAX_DIMENSION, MAX_RANK
 
@@ -63,6 +64,14 @@ TESTED = record(
 )  # fmt: skip
 MODEL_STATE = record("name", "version", "state", "reason", name=TEXT, version=TEXT, state=STATE, reason=TEXT)
 
+LOG_SETTINGS: Json = {
+    "log_file": {"const": ""}, "log_error": {"const": True}, "log_format": {"const": "default"},
+    "log_info": FLAG, "log_warning": FLAG,
+    "log_verbose_level": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+}  # fmt: skip
+"""Of Triton's logging extension."""
+LEVEL: Json = {"enum": list(LEVELS)}
+
 SCHEMAS: Json = {
     "Error": record("error", error=TEXT),
     "Document": {"type": "object"},
@@ -78,6 +87,15 @@ SCHEMAS: Json = {
         "name", "versions", "platform", "inputs", "outputs",
         name=TEXT, versions=listed(TEXT), platform=TEXT, inputs=listed(SPEC), outputs=listed(SPEC),
     ),
+    "LogSettings": record(
+        *LOG_SETTINGS, "log_level", "log_level_at_start",
+        **LOG_SETTINGS, log_level=LEVEL,
+        log_level_at_start={**LEVEL, "description": "What holds again when the server is started the next time."},
+    ),
+    "WantedLogSettings": {
+        **record(**LOG_SETTINGS), "additionalProperties": False,
+        "description": "What is left out is changed only as far as the level needs it.",
+    },
     "SelfTest": record(
         "passed", "reason", "samples", "outputs",
         passed={"type": ["boolean", "null"], "description": "null: there are no golden samples."}, reason=TEXT,

@@ -9,6 +9,7 @@ from pathlib import Path
 from serving_image.logs import LEVELS
 
 ACCESS_LEVELS = ("all", "errors", "off")
+CONTROLS = ("auto", "open", "off")
 NAN_CHOICES = ("accept", "refuse")
 VERSIONS = re.compile(r"latest|all|[1-9][0-9]{0,17}(,[1-9][0-9]{0,17})*", re.ASCII)
 
@@ -109,6 +110,13 @@ OPTIONS = (
         access,
     ),
     Option("log-level", "info", f"least level to log: {', '.join(LEVELS)}", one_of(LEVELS)),
+    Option(
+        "log-control",
+        "auto",
+        "who may change the log level while it runs: auto (with the token; without one, where --host is this machine's "
+        "own address), open, off",
+        one_of(CONTROLS),
+    ),
     Option("tls-cert", "", "PEM file of the server's certificate chain; empty: plain http", path_or_none),
     Option("tls-key", "", "PEM file of its key, not encrypted", path_or_none),
     Option("token-file", "", "file with the bearer token that clients must send; empty: none", path_or_none),

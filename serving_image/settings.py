@@ -60,6 +60,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     token_file: Path | None = None
+    log_control: str = "auto"
 
 
 def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -107,4 +108,5 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> S
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
         token_file=given.token_file,
+        log_control=given.log_control,
     )

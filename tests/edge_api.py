@@ -89,6 +89,8 @@ class Fake:
     how: str = "well"
     digest: str = "sha256:" + "a" * 64
     began: float = 1000.0
+    logging: tuple[int, dict[str, Any]] = (404, {"error": "no such path"})
+    sent: bytes = b""
     release: dict[str, Any] = field(default_factory=lambda: {"name": "m", "version": "1.a", "ir": {"bin_sha256": "b"}})
 
     @property
@@ -96,8 +98,14 @@ class Fake:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
+    def answer(self, path: str) -> tuple[int, bytes]:
+        """Status and body of what it says well."""
+        if path == "/v2/logging":
+            return self.logging[0], json.dumps(self.logging[1]).encode()
+        return 200, self.body(path)
+
     def body(self, path: str) -> bytes:
-        """What it says well."""
+        """What it says well, but for its log level."""
         if path == "/metrics":
             return (FIGURES % (self.digest, self.began)).encode()
         tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
@@ -124,6 +132,10 @@ def fake() -> Iterator[Fake]:
     told, over = Fake(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.sent = self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def do_GET(self) -> None:
             how = told.how
             if how == "slow":
@@ -133,10 +145,10 @@ def fake() -> Iterator[Fake]:
             elif how == "refuse":
                 self.send_error(500)
             else:
-                body = (
-                    told.body(self.path) if how == "well" else GARBAGE[int(how)] if how.isdigit() else b" " * (6 << 20)
-                )
-                self.send_response(200)
+                status, body = 200, GARBAGE[int(how)] if how.isdigit() else b" " * (6 << 20)
+                if how == "well":
+                    status, body = told.answer(self.path)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

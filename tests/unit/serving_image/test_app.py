@@ -27,7 +27,8 @@ def expected(released, name: str) -> dict[str, np.ndarray]:
 
 
 def test_server_metadata(server) -> None:
-    assert server.get("/v2").json() == {"name": "nearedge", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
+    extensions = ["binary_tensor_data", "logging"]
+    assert server.get("/v2").json() == {"name": "nearedge", "version": "0.1.0", "extensions": extensions}
 
 
 def test_health(server) -> None:

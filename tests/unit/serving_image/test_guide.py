@@ -36,7 +36,7 @@ def test_shell_examples_run(server, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         ran += 1
-    assert ran == 3
+    assert ran == 4
 
 
 @pytest.mark.parametrize("text", [text for language, text in BLOCKS if language == "python"])
