@@ -10,6 +10,7 @@ from nearedge.api.edge.documents import Availability, SourceState, Window
 from nearedge.api.edge.held import absent, state_of, when
 from nearedge.api.edge.prometheus import Prometheus
 from nearedge.api.edge.rings import Rings
+from nearedge.api.edge.settings import Settings
 from nearedge.api.edge.site import WINDOWS
 from nearedge.errors import OutsideError
 
@@ -22,9 +23,11 @@ PATIENCE_S = 3.0
 class Records:
     """Both sources."""
 
-    def __init__(self, url: str, rings: Rings) -> None:
-        """`url` is Prometheus', empty where there is none."""
-        self.prometheus, self.rings = Prometheus(url) if url else None, rings
+    def __init__(self, settings: Settings, rings: Rings) -> None:
+        """There need be no Prometheus in the settings."""
+        url, token, ca = settings.prometheus, settings.prometheus_token, settings.ca
+        self.prometheus = Prometheus(url, token, ca, settings.namespace) if url else None
+        self.rings = rings
         self.kept: dict[tuple[str, str], tuple[float, Window]] = {}
         self.at: float | None = None
         self.fault = ""

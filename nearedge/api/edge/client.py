@@ -8,7 +8,8 @@ import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import h11
@@ -28,10 +29,27 @@ class Answer:
     body: bytes
 
 
-@cache
-def trust() -> ssl.SSLContext:
-    """What this machine trusts; read once, and only where a source has TLS."""
-    return ssl.create_default_context()
+@lru_cache(4)
+def trust(ca: Path | None, written: float) -> ssl.SSLContext:
+    """What this machine trusts, and the certificates of `ca`; read when that was `written`, where a source has TLS.
+
+    Raises OSError where it cannot be read.
+    """
+    del written  # only says that the file is another
+    context = ssl.create_default_context()
+    if ca is not None:
+        context.load_verify_locations(ca)
+    return context
+
+
+def with_token(file: Path | None) -> dict[str, str]:
+    """The header with the bearer token of a file, which may be replaced; none where it cannot be read."""
+    if file is None:
+        return {}
+    try:
+        return {"Authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
+    except (OSError, UnicodeError):
+        return {}
 
 
 async def ask(
@@ -41,8 +59,9 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     largest: int = LARGEST,
     body: bytes | None = None,
+    ca: Path | None = None,
 ) -> Answer:
-    """The answer to a GET, or to a POST of `body`, which is JSON.
+    """The answer to a GET, or to a POST of `body`, which is JSON. `ca`: certificates to trust besides the machine's.
 
     Raises OutsideError where none comes in `timeout_s` seconds, or it is none, or too large.
     """
@@ -50,7 +69,7 @@ async def ask(
     where = f"{parts.scheme}://{parts.hostname}:{parts.port}" if parts.port else f"{parts.scheme}://{parts.hostname}"
     try:
         async with asyncio.timeout(timeout_s):
-            return await asked(url, headers or {}, largest, body)
+            return await asked(url, headers or {}, largest, body, ca)
     except TimeoutError:
         raise OutsideError(f"{where}: no answer within {timeout_s:g} s") from None
     except (OSError, ValueError, h11.RemoteProtocolError, h11.LocalProtocolError) as error:
@@ -58,12 +77,13 @@ async def ask(
         raise OutsideError(f"{where}: {' '.join(said.split())[:200]}") from None
 
 
-async def asked(url: str, headers: Mapping[str, str], largest: int, body: bytes | None) -> Answer:
+async def asked(url: str, headers: Mapping[str, str], largest: int, body: bytes | None, ca: Path | None) -> Answer:
     """As `ask`, without a limit of time; raises what goes wrong."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=trust() if secure else None)
+    context = trust(ca, ca.stat().st_mtime if ca else 0.0) if secure else None
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
         connection = h11.Connection(h11.CLIENT)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -1,7 +1,11 @@
-"""Availability from the site's Prometheus, where there is one: it saw more, and earlier, than our own looks."""
+"""Availability from the site's Prometheus, where there is one: it saw more, and earlier, than our own looks.
+
+On OpenShift that is Thanos' querier of the cluster's monitoring, which wants a ServiceAccount's token.
+"""
 
 import json
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 from nearedge.api.edge import client
@@ -17,14 +21,17 @@ STEP_S = 60
 class Prometheus:
     """Asks one Prometheus."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is its own, without /api."""
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, token: Path | None = None, ca: Path | None = None, namespace: str = "") -> None:
+        """`url` is its own, without /api; `token` a file with the bearer token that it wants, read each time.
+
+        `ca`: certificates to trust besides the machine's. `namespace`: that of the models, where it sees others.
+        """
+        self.url, self.token, self.ca, self.namespace = url.rstrip("/"), token, ca, namespace
 
     async def number(self, expression: str, at: float) -> float | None:
         """The value of an expression with one sample, None where it has none. Raises OutsideError."""
         url = f"{self.url}/api/v1/query?query={quote(expression, safe='')}&time={at:.3f}&timeout={TIMEOUT_S:g}s"
-        answer = await client.ask(url, TIMEOUT_S)
+        answer = await client.ask(url, TIMEOUT_S, headers=client.with_token(self.token), ca=self.ca)
         try:
             document = json.loads(answer.body)
             found = document["data"]["result"]
@@ -41,7 +48,9 @@ class Prometheus:
         anything count, whether the model's server was there or not.
         """
         now = time.time()
-        ready = f"max(nearedge_model_ready{{model={json.dumps(name, ensure_ascii=False)}}})"
+        labels = {"model": name, **({"namespace": self.namespace} if self.namespace else {})}
+        matched = ",".join(f"{key}={json.dumps(text, ensure_ascii=False)}" for key, text in labels.items())
+        ready = f"max(nearedge_model_ready{{{matched}}})"
         span = f"[{length_s}s:{STEP_S}s]"
         first = await self.number(f"min_over_time(timestamp({ready}){span})", now)
         if first is None:

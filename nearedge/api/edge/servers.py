@@ -1,6 +1,5 @@
 """The model servers of this machine: where they are, and what each says of its models."""
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,10 +69,7 @@ class Talk:
 
         Raises OutsideError.
         """
-        headers = {"Accept-Encoding": "identity"}
-        if self.token is not None:
-            with contextlib.suppress(OSError):
-                headers["Authorization"] = f"Bearer {self.token.read_text(encoding='ascii').strip()}"
+        headers = {"Accept-Encoding": "identity", **client.with_token(self.token)}
         url = f"{address.url.rstrip('/')}{path}"
         return await client.ask(url, self.timeout_s * slow, headers=headers, largest=largest, body=body)
 

@@ -14,7 +14,9 @@ class Settings:
     """`home` is NEAREDGE_HOME; `servers` are model servers besides those that `nearedge serve` started.
 
     `server_token` is a file with the bearer token that they want. Without `target` nothing is known of git, without
-    `prometheus` availability is what we saw ourselves. `every_s`: seconds between two looks.
+    `prometheus` availability is what we saw ourselves; `prometheus_token` is a file, too, and `ca` one with the
+    certificates to trust there. `every_s`: seconds between two looks. On a cluster, `namespace` is that of the models,
+    and `server_address` says where they answer, with {model}, {service} and {namespace} filled in; empty: by Service.
     """
 
     home: Path
@@ -24,6 +26,10 @@ class Settings:
     target: Target | None = None
     git_access: git.Access = field(default_factory=git.Access)
     prometheus: str = ""
+    prometheus_token: Path | None = None
+    ca: Path | None = None
+    namespace: str = ""
+    server_address: str = ""
     every_s: float = EVERY_S
     git_every_s: float = 60.0
     timeout_s: float = 3.0

@@ -44,7 +44,7 @@ class Shown(Actions, ABC):
 
     def __init__(self, settings: Settings, sampler: Sampler, talk: Talk) -> None:
         """Nothing is asked yet; raises OSError where what was kept cannot be read."""
-        self.records = Records(settings.prometheus, sampler.rings)
+        self.records = Records(settings, sampler.rings)
         self.figures: dict[str, tuple[float, Metrics]] = {}
         self.task: asyncio.Task[None] | None = None
         git: Held[Desired] | None = None
