@@ -15,7 +15,9 @@ def add_options(options: argparse.ArgumentParser) -> None:
     """Add them."""
     group = options.add_argument_group("releases and sites")
     group.add_argument(
-        "--git-url", default="", help="GitOps repository; empty: gitops.git of the newest local run that has one"
+        "--git-url",
+        default="",
+        help="GitOps repository; empty: gitops.git of the newest local run that has one, on a cluster none",
     )
     group.add_argument("--git-branch", default="main", help="its branch (%(default)s)")
     group.add_argument("--author-name", default="nearedge", help="author of promotions and rollbacks (%(default)s)")
@@ -36,8 +38,8 @@ def add_options(options: argparse.ArgumentParser) -> None:
     group.add_argument("--prometheus-token", type=optional_path, metavar="FILE", help="a bearer token for it")
 
 
-def settings(given: argparse.Namespace, home: Path) -> "FleetSettings":
-    """What they say. Raises UsageError where no commit could be made in the author's name."""
+def settings(given: argparse.Namespace, home: Path, *, local: bool = True) -> "FleetSettings":
+    """What they say; `local`: runs are below `home`. Raises UsageError for an author that git does not take."""
     from nearedge.api.core.fleet_source import FleetSettings
     from nearedge.api.core.prometheus import PrometheusPlace
     from nearedge.delivery import git
@@ -62,5 +64,5 @@ def settings(given: argparse.Namespace, home: Path) -> "FleetSettings":
         author=author,
         new_check=check if given.check_image else lambda: unchecked,
         prometheus=place,
-        runs=home / "runs",
+        runs=home / "runs" if local else None,
     )

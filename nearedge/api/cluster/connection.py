@@ -1,7 +1,7 @@
 """A connection to the Kubernetes API: where and as whom is lightkube's to say, requests are plain JSON (ADR 0032)."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ class Cluster:
 
     async def lines(
         self, path: str, *, token: str = "", quiet_s: float | None = None, **query: str | int
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The lines of an answer as they come, without their ends. Raises as `get` does.
 
         `quiet_s`: seconds of silence after which the connection counts as dead; None: however long it takes.

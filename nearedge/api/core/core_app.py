@@ -1,5 +1,7 @@
 """The core's API: its routes, and the application as it is served."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ DESCRIPTION = "Pipelines, their runs, releases and the fleet. Errors are problem
 class Settings:
     """What the API is told beside its engine. `home` is NEAREDGE_HOME: it keeps files of its own in `home/api`.
 
-    `fleet` None: releases and sites are those that the newest local run published.
+    `fleet` None: releases and sites are those that the newest local run below `home/runs` published.
     """
 
     home: Path
@@ -50,6 +52,15 @@ def core_app(engine: Engine, access: Access, settings: Settings) -> Observed:
 def core_api(engine: Engine, access: Access, settings: Settings) -> FastAPI:
     """The application with its routes; `state.moves` is what moves sites, and knows releases and sites."""
     app = new_app(TITLE, DESCRIPTION, access, engine.health)
+
+    @asynccontextmanager
+    async def open_engine(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await engine.aclose()
+
+    app.router.lifespan_context = open_engine
     for routes in (catalog_routes, live_routes, release_files_routes, runs_routes):
         app.include_router(routes.router(engine))
     local = FleetSettings(state=settings.home / "api" / "fleet", runs=settings.home / "runs")

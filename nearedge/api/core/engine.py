@@ -62,8 +62,11 @@ class Engine(Protocol):
     async def delete(self, name: str, token: str) -> None:
         """Remove a run that has ended."""
 
-    def changes(self, after: str, token: str) -> AsyncIterator[Change]:
-        """Changes of all runs from now on, or behind the change `after`; ends when the caller goes."""
+    def changes(self, after: str, token: str, name: str = "") -> AsyncIterator[Change]:
+        """Changes of all runs from now on, or behind the change `after`; ends when the caller goes.
+
+        `name`: who asks minds that run alone; of its Tasks and steps, too, where others are not told of.
+        """
 
     def logs(self, name: str, query: LogQuery, token: str) -> AsyncIterator[LogLine]:
         """The lines of a run, while they are written and after."""
@@ -79,3 +82,6 @@ class Engine(Protocol):
 
     async def health(self) -> dict[str, str]:
         """What it stands on: "ok" or what is wrong, by name."""
+
+    async def aclose(self) -> None:
+        """Let go of what is open; the application ends."""

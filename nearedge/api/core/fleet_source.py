@@ -34,7 +34,9 @@ ABSENT = "not configured"
 
 @dataclass(frozen=True)
 class FleetSettings:
-    """`url` empty: `gitops.git` of the newest local run that has one. `state` is a folder for the mirror.
+    """`url` empty: `gitops.git` of the newest run below `runs` that has one. `state` is a folder for the mirror.
+
+    `runs` None: there are no local runs, and without `url` nothing is known of releases and sites.
 
     `new_check` makes what is asked before sites move; see image_check. `prometheus` None: there is none.
     """
@@ -70,6 +72,8 @@ class FleetSource:
 
     def target(self) -> Target:
         """The repository and its branch as they are now. Raises InputError where no run has left any."""
+        if not self.settings.url and self.settings.runs is None:
+            raise InputError("no GitOps repository is configured; start nearedge api core with --git-url")
         url = self.settings.url or newest_local(self.settings.runs)
         return target_of(url, self.settings.branch, None)
 

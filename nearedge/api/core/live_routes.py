@@ -1,7 +1,8 @@
 """Runs while they go on: their changes as server-sent events, their logs as text or as events."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
@@ -10,10 +11,15 @@ from nearedge.api import streams
 from nearedge.api.application import PREFIX, RESPONSES, Reader, Token
 from nearedge.api.core.engine import Change, Engine, LogQuery
 from nearedge.api.core.models import ENDED, LogLine, Run, RunName
+from nearedge.api.problems import ProblemError
 from nearedge.api.streams import ServerEvent
+from nearedge.errors import NearedgeError
 
+Item = TypeVar("Item")
 EVENTS = "text/event-stream"
 MOST_LINES = 10_000
+SOON_S = 1.0
+"""Seconds that a stream waits with its answer for its first item, or for why there will be none."""
 EVENT = {
     "type": "object",
     "description": "one of the events (WHATWG HTML, 9.2); data is JSON",
@@ -47,21 +53,29 @@ class Text(StreamingResponse):
     media_type = "text/plain"
 
 
+class End:
+    """Of a source."""
+
+
+END = End()
+
+
 def router(engine: Engine) -> APIRouter:
     """The routes; they come before those of single runs."""
     routes = APIRouter(prefix=f"{PREFIX}/runs", tags=["runs"], responses=RESPONSES)
 
     @routes.get("/events", responses=STREAM, response_class=Events)
     async def all_events(_: Reader, token: Token, last_event_id: Seen = None) -> StreamingResponse:
-        """Changes of all runs from now on, or since the event you name: events `changed` and `deleted`."""
+        """Changes of all runs from now on, or since the event you name: events `changed`, `deleted`, `problem`."""
         source = engine.changes(last_event_id or "", token)
-        return streams.stream(of_changes(source))
+        await engine.runs(token)  # who may not see them, or cannot just now, is answered with a status
+        return streams.stream(told(of_changes(source)))
 
     @routes.get("/{name}/events", responses=STREAM, response_class=Events)
     async def events(_: Reader, token: Token, name: RunName) -> StreamingResponse:
-        """One run: the event `run` with the whole run now and whenever it changed; `end` where it has ended."""
-        source = engine.changes("", token)
-        return streams.stream(of_run(engine, await engine.run(name, token), source, token))
+        """One run: `run` with the whole run now and whenever it changed; `end` where it has ended, `problem`."""
+        source = engine.changes("", token, name)
+        return streams.stream(told(of_run(engine, await engine.run(name, token), source, token)))
 
     @routes.get("/{name}/logs", responses=LOGS, response_class=Text)
     async def logs(
@@ -74,16 +88,48 @@ def router(engine: Engine) -> APIRouter:
         tail: Annotated[int | None, Query(ge=0, le=MOST_LINES, description="only so many lines of the end")] = None,
         follow: Annotated[bool, Query(description="go on until the run ends")] = False,
     ) -> StreamingResponse:
-        """What the steps printed: text, or events `line` and at last `end`."""
+        """What the steps printed: text, or events `line` and at last `end`, or `problem` where they break off."""
         await engine.run(name, token)
-        lines = engine.logs(name, LogQuery(task=task, step=step, tail=tail, follow=follow), token)
+        query = LogQuery(task=task, step=step, tail=tail, follow=follow)
+        lines = await begun(engine.logs(name, query, token), SOON_S if follow else None)
         if EVENTS in request.headers.get("accept", ""):
-            return streams.stream(of_lines(lines))
+            return streams.stream(told(of_lines(lines)))
         return StreamingResponse(
-            text(lines, titles=step is None), media_type="text/plain; charset=utf-8", headers=streams.HEADERS
+            whole(text(lines, titles=step is None)), media_type="text/plain; charset=utf-8", headers=streams.HEADERS
         )
 
     return routes
+
+
+async def begun(source: AsyncIterator[Item], patience_s: float | None) -> AsyncIterator[Item]:
+    """The items of `source`, which is asked for the first one now: what it raises within `patience_s` is raised here.
+
+    So who may not have them, or is one too many, is answered with a status and not with a stream that breaks off.
+    """
+    first = asyncio.ensure_future(anext(source, END))
+    await asyncio.wait({first}, timeout=patience_s)
+    if first.done():
+        first.result()
+
+    async def items() -> AsyncIterator[Item]:
+        try:
+            found = await first
+            while not isinstance(found, End):
+                yield found
+                found = await anext(source, END)
+        finally:
+            first.cancel()
+
+    return items()
+
+
+async def told(events: AsyncIterator[ServerEvent]) -> AsyncIterator[ServerEvent]:
+    """The events, and `problem` at the end of those that break off: there is no status left to say it by."""
+    try:
+        async for event in events:
+            yield event
+    except (ProblemError, NearedgeError) as error:
+        yield ServerEvent("problem", {"detail": str(error)})
 
 
 async def of_changes(source: AsyncIterator[Change]) -> AsyncIterator[ServerEvent]:
@@ -124,3 +170,12 @@ async def text(lines: AsyncIterator[LogLine], *, titles: bool) -> AsyncIterator[
             yield f"[{line.task} : {line.step}]\n"
         last = here
         yield f"{line.text}\n"
+
+
+async def whole(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The lines, and one that says why where they break off."""
+    try:
+        async for line in lines:
+            yield line
+    except (ProblemError, NearedgeError) as error:
+        yield f"nearedge: the log breaks off: {error}\n"

@@ -74,7 +74,10 @@ class LocalEngine:
         """Remove a run that has ended, its logs and what the API keeps of it."""
         await to_thread.run_sync(self.delete_now, name)
 
-    def changes(self, after: str, token: str) -> AsyncIterator[Change]:
+    async def aclose(self) -> None:
+        """Nothing is open: runs are processes of their own, and go on."""
+
+    def changes(self, after: str, token: str, name: str = "") -> AsyncIterator[Change]:
         """Changes of all runs from this call on; a number is good after a restart too, and one of nobody's is none."""
         return self.behind(self.index.place(after))
 

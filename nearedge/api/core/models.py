@@ -115,7 +115,7 @@ class LogLine(Document):
 
     task: str
     step: str
-    number: int = Field(description="of the line in its log, from 1")
+    number: int = Field(description="of the line in its log, from 1; 0: it is in no log, but said of one")
     text: str
 
 

@@ -68,7 +68,7 @@ def without(before: Picture | None, error: ProblemError | NearedgeError) -> Pict
 async def watch(engine: Engine, token: str, run: str, changed: asyncio.Event) -> None:
     """Set `changed` for each change that matters, and at the end of them."""
     try:
-        async for change in engine.changes("", token):
+        async for change in engine.changes("", token, run):
             if matters(change, run):
                 changed.set()
     finally:

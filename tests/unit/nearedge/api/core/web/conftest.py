@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from starlette.testclient import TestClient
@@ -106,7 +107,10 @@ class FakeEngine:
         self.asked.append(("delete", name))
         del self.found[name]
 
-    async def changes(self, _after, _token) -> AsyncIterator[Change]:
+    async def aclose(self) -> None:
+        pass
+
+    async def changes(self, _after, _token, _name="") -> AsyncIterator[Change]:
         while True:
             yield await self.queue.get()
 
@@ -160,6 +164,33 @@ class Checker(HTMLParser):
 
     def of(self, tag, **attributes):
         return [one for name, one in self.elements if name == tag and attributes.items() <= one.items()]
+
+
+def checked(answer):
+    """The page, which has to be whole and to obey what every page obeys."""
+    text = answer.text
+    found = Checker(text)
+    assert found.faults == []
+    assert [one for _, one in found.elements if "style" in one or any(name.startswith("on") for name in one)] == []
+    assert [one for one in found.of("script") if "src" not in one] == [], "inline script"
+    assert found.of("style") == []
+    assert len(found.of("h1")) == 1
+    assert found.of("html", lang="en")
+    assert found.of("main", id="main")
+    assert found.of("a", href="#main")
+    ids = [one["id"] for _, one in found.elements if "id" in one]
+    assert len(ids) == len(set(ids)), "an id stands twice"
+    labels = {one.get("for") for one in found.of("label")}
+    fields = [one for tag in ("input", "select", "textarea") for one in found.of(tag) if one.get("type") != "hidden"]
+    assert [one for one in fields if one.get("id") not in labels and "aria-label" not in one] == []
+    levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(after - before <= 1 for before, after in pairwise(levels)), levels
+    described = [name for _, one in found.elements for name in one.get("aria-describedby", "").split()]
+    assert set(described) <= set(ids)
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', text), "from another host"
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    assert answer.headers["cache-control"] == "no-store"
+    return found
 
 
 class Pages:

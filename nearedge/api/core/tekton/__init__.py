@@ -1,0 +1,1 @@
+"""Runs on a cluster: PipelineRuns of Tekton through the Kubernetes API (ADR 0033)."""
