@@ -3,32 +3,24 @@
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import NoReturn
 from urllib.parse import quote
 
 import anyio
 
 from nearedge.api.edge import log_control
 from nearedge.api.edge.audited import Audit
+from nearedge.api.edge.control import Control, NoControl
 from nearedge.api.edge.desired import Desired, Mirror
 from nearedge.api.edge.documents import Action
-from nearedge.api.edge.held import Held, absent
+from nearedge.api.edge.held import Held
 from nearedge.api.edge.manage_documents import Level, LogLevel, PrePull, RolledBack, SelfTestResult, Sync
 from nearedge.api.edge.memory import Seen
 from nearedge.api.edge.sampler import Sampler
 from nearedge.api.edge.servers import Address, Talk, of_json
 from nearedge.api.edge.settings import Settings
-from nearedge.api.problems import ProblemError, conflict, missing
+from nearedge.api.problems import ProblemError, missing
 from nearedge.delivery.gitops import publish
 
-NO_SYNC = (
-    "nearedge serve does not follow git, so nothing is taken over by itself; "
-    "stop it and start it with the image that git names"
-)
-NO_PRE_PULL = (
-    "nearedge serve pulls no image before it is started with it; "
-    "fetch it with podman pull, and start nearedge serve with it"
-)
 SELF_TEST_PATIENCE = 20.0
 """Times our usual patience with a server: it computes each golden sample."""
 
@@ -39,9 +31,10 @@ class Actions:
     def __init__(
         self, settings: Settings, sampler: Sampler, talk: Talk, mirror: Mirror | None, git: Held[Desired] | None
     ) -> None:
-        """What the site is made of."""
+        """What the site is made of. On a cluster `control` is put in place of ours."""
         self.settings, self.sampler, self.talk, self.mirror, self.git = settings, sampler, talk, mirror, git
         self.written = Audit(settings.folder)
+        self.control: Control = NoControl()
 
     async def audit(self) -> Sequence[Action]:
         """What was done here, the newest first."""
@@ -98,43 +91,35 @@ class Actions:
         return await self.written.done(who, f"roll back to {to}", name, act, told_of_rollback)
 
     async def sync(self, name: str) -> Sync:
-        """How the site follows git: not at all."""
+        """How the site follows git with it."""
         await self.served(name)
-        return Sync(
-            name=name, application=None, models=[], automated=None, paused=None, paused_by=None, paused_at=None,
-            status=None, revision=None, health=None, last=None, reason=NO_SYNC, sources=[absent("argocd", NO_SYNC)],
-        )  # fmt: skip
+        return await self.control.sync(name)
 
     async def pause(self, name: str, who: str) -> Sync:
-        """Raises ProblemError 409: there is nothing to pause."""
-        return await self.refused(name, who, "pause sync", NO_SYNC)
+        """Follow git no more by itself."""
+        await self.served(name)
+        return await self.written.done(who, "pause sync", name, lambda: self.control.pause(name, who), told_of_sync)
 
     async def resume(self, name: str, who: str) -> Sync:
-        """Raises ProblemError 409: there is nothing to resume."""
-        return await self.refused(name, who, "resume sync", NO_SYNC)
+        """Follow git by itself again."""
+        await self.served(name)
+        return await self.written.done(who, "resume sync", name, lambda: self.control.resume(name, who), told_of_sync)
 
     async def sync_now(self, name: str, who: str) -> Sync:
-        """Raises ProblemError 409: there is nothing that would."""
-        return await self.refused(name, who, "sync", NO_SYNC)
+        """Begin to put into the site what git says now."""
+        await self.served(name)
+        return await self.written.done(who, "sync", name, lambda: self.control.sync_now(name, who), told_of_sync)
 
     async def pre_pulled(self, name: str) -> PrePull:
-        """None is ever on its way."""
+        """How the newest pre-pull stands."""
         await self.served(name)
-        return PrePull(
-            name=name, state="none", image=None, version=None, reason=NO_PRE_PULL, bytes=None, by=None, asked=None,
-            ended=None, sources=[absent("cluster", NO_PRE_PULL)],
-        )  # fmt: skip
+        return await self.control.pre_pulled(name)
 
     async def pre_pull(self, name: str, digest: str | None, who: str) -> PrePull:
-        """Raises ProblemError 409: whoever starts the server pulls."""
-        return await self.refused(name, who, f"pre-pull {digest or 'the next image'}", NO_PRE_PULL)
-
-    async def refused(self, name: str, who: str, what: str, why: str) -> NoReturn:
-        """Write down that somebody wanted that. Raises ProblemError 404 or 409."""
+        """Begin to bring an image to the site."""
         await self.served(name)
-        error = conflict(f"model {name!r}: {why}")
-        await self.written.write(who, what, name, "failed", str(error))
-        raise error
+        what = f"pre-pull {digest or 'the next image'}"
+        return await self.written.done(who, what, name, lambda: self.control.pre_pull(name, digest, who), told_of_pull)
 
     async def log_level(self, name: str) -> LogLevel:
         """What its server logs."""
@@ -150,6 +135,17 @@ class Actions:
             return await log_control.write(self.talk, address, name, models, level, time.time())
 
         return await self.written.done(who, f"log level {level}", name, act, told_of_level)
+
+
+def told_of_sync(result: Sync) -> str:
+    """A line for the audit log."""
+    how = "paused" if result.paused else "automated" if result.automated else "not automated"
+    return f"{result.application}: {how}, at {result.revision}"
+
+
+def told_of_pull(result: PrePull) -> str:
+    """A line for the audit log."""
+    return f"{result.image}: {result.state}"
 
 
 def told_of_level(result: LogLevel) -> str:

@@ -60,7 +60,8 @@ class Sync(Known):
     paused_by: str | None
     paused_at: str | None
     status: str | None = Field(description="Synced, OutOfSync or Unknown, as Argo CD says")
-    revision: str | None = Field(description="the commit that was compared with what runs")
+    revision: str | None = Field(description="the commit that was put into the site last")
+    wanted: str | None = Field(description="the newest commit that Argo CD has seen in git")
     health: str | None = Field(description="Healthy, Progressing, Degraded, ..., as Argo CD says")
     last: LastSync | None
     reason: str = Field(description="what stands in the way, or why nothing is known; empty where all is well")

@@ -60,8 +60,8 @@ def test_without_git_to_follow_it_says_what_to_do_instead_and_writes_it_down(sho
     answer = shown.ask("POST", f"/models/digits/{action}")
     assert answer.status_code == 409 and answer.headers["content-type"] == "application/problem+json"
     assert "start" in answer.json()["detail"]
-    line = shown.get("/audit", params={"limit": 1})["items"][0]
-    assert (line["who"], line["model"], line["outcome"]) == ("local", "digits", "failed")
+    line, begun = shown.get("/audit", params={"limit": 2})["items"]
+    assert (line["who"], line["model"], begun["outcome"], line["outcome"]) == ("local", "digits", "begun", "failed")
     assert line["what"].split()[0] in action.replace("/", " ").split() and "nearedge serve" in line["detail"]
 
 
