@@ -2,10 +2,7 @@
 
 import subprocess
 import tomllib
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +11,7 @@ from nearedge.delivery.gitops import render
 from nearedge.delivery.gitops.choices import Choices, Flavour
 from nearedge.delivery.gitops.site_usage import of_manifest
 from nearedge.release import profile, record
-from tests.kustomize import needs_kustomize
+from tests.kustomize import built, needs_kustomize, of_kind, pods
 
 pytestmark = needs_kustomize
 
@@ -24,25 +21,6 @@ FOLDERS = sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml"))
 WHOLE = [one for one in FOLDERS if "kind: Component" not in (one / "kustomization.yaml").read_text()]
 SITES = {"sno": "sno-small", "microshift": "microshift-small"}
 LEVELS = ("enforce", "audit", "warn")
-
-
-@cache
-def built(folder: Path) -> list[dict[str, Any]]:
-    """What `kubectl kustomize` makes of a folder."""
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [one for one in objects if one["kind"] == kind]
-
-
-def pods(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for one in objects:
-        template = one.get("spec", {}).get("template") or {}
-        if "containers" in template.get("spec", {}):
-            yield template["spec"]
 
 
 @pytest.mark.parametrize("folder", WHOLE, ids=lambda path: str(path.relative_to(MANIFESTS)))
