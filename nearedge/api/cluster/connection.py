@@ -10,6 +10,7 @@ import httpx2
 from lightkube import ConfigError, KubeConfig, SingleConfig
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.models import User
+from yaml import YAMLError
 
 from nearedge.api.cluster.resources import Object
 from nearedge.api.problems import ProblemError
@@ -61,8 +62,12 @@ class Cluster:
         try:
             known = KubeConfig.from_env() if kubeconfig is None else KubeConfig.from_file(kubeconfig)
             config = known.get(context or None)
-        except (OSError, ConfigError, LookupError, TypeError, ValueError) as error:
-            told = f"{type(error).__name__} {error}" if isinstance(error, LookupError | TypeError) else str(error)
+        except (OSError, ConfigError, YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
+            told = (
+                f"{type(error).__name__} {error}"
+                if isinstance(error, LookupError | TypeError | AttributeError)
+                else str(error)
+            )
             raise InputError(f"no cluster is configured: {' '.join(told.split())}; give --kubeconfig") from error
         if config is None:
             raise InputError("no cluster is configured: the kubeconfig has no current context; give --context")
