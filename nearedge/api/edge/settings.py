@@ -1,5 +1,6 @@
 """What the edge's API is told when it starts."""
 
+import string
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from nearedge.delivery import git
 from nearedge.delivery.gitops.publish import Target
 
 EVERY_S = 15.0
+FIELDS = ("model", "service", "namespace")
+"""What the address of a model may be made of."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,12 @@ class Settings:
     def folder(self) -> Path:
         """What the API keeps."""
         return self.home / "edge"
+
+
+def is_pattern(text: str) -> bool:
+    """Whether an address can be made of a pattern."""
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+        return text.startswith(("http://", "https://")) and all(name in FIELDS for name in names)
+    except ValueError:
+        return False
