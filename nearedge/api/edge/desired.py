@@ -14,9 +14,10 @@ from threading import Lock
 from typing import Any
 
 from nearedge.api.edge.documents import Version
+from nearedge.api.problems import conflict
 from nearedge.delivery import git
 from nearedge.delivery.git import Git
-from nearedge.delivery.gitops import deployed, fleet, publish, rollback
+from nearedge.delivery.gitops import deployed, fleet, publish, render, rollback
 from nearedge.delivery.gitops.history import History, Release
 from nearedge.delivery.gitops.publish import Target
 from nearedge.errors import InputError
@@ -56,6 +57,16 @@ class Move:
     left: Version | None
     rolled_back: bool
     bytes: int | None
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of a release: its name by digest, and what is in it."""
+
+    name: str
+    digest: str
+    version: str
+    flavour: str
 
 
 class Mirror:
@@ -113,6 +124,24 @@ class Mirror:
                 past = History(client, self.target, self.at, name)
                 self.known[name] = list(islice(moves(past, self.site), MOST_MOVES))
         return self.known[name]
+
+    def image(self, name: str, digest: str | None) -> Image:
+        """The image of a model that git wants here, or that of a digest. Raises ProblemError 409, or as `read` does."""
+        commit = self.read().commit
+        with self.client() as client:
+            past = History(client, self.target, self.at, name)
+            wanted, there = past.at_site(commit, self.site), past.releases(commit)
+        if digest is not None:
+            wanted = next((one for one in there.values() if one.digest == digest), None)
+        if wanted is None:
+            why = f"no release with the image {digest} of it" if digest else f"nothing of it that {self.site} shall run"
+            raise conflict(f"model {name!r}: git has {why} at {commit[:12]}")
+        image = wanted.record.evidence.image
+        if image is None or render.is_layout(image):
+            raise conflict(f"model {name!r}: the image of {wanted.record.identity.version} is in no registry")
+        return Image(
+            render.image_name(wanted.record, image), wanted.digest, wanted.record.identity.version, image.flavour
+        )
 
     def roll_back(self, name: str, to: str, author: publish.Author) -> tuple[publish.Published, rollback.Rollback]:
         """Commit that the site goes back; what was done, and the plan. Raises as `publish.landed` does."""
