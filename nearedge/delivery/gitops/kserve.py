@@ -14,7 +14,7 @@ those of kserve-ovms in openshift/microshift, assets/optional/ai-model-serving/r
 """
 
 from nearedge.delivery.gitops import manifests
-from nearedge.delivery.gitops.manifests import Object, Resources
+from nearedge.delivery.gitops.manifests import Object
 from nearedge.delivery.gitops.surroundings import Pods
 from nearedge.errors import InputError
 from nearedge.release.profile import Profile
@@ -49,9 +49,11 @@ def pods(record: Record, *, modelcar: bool) -> Pods:
     return Pods(selector, OVMS_HTTP, OVMS_GRPC) if modelcar else Pods(selector)
 
 
-def serving_runtime(record: Record, share: Resources, image: str) -> Object:
+def serving_runtime(record: Record, profile: Profile, image: str) -> Object:
     """A runtime whose container is our image. It is chosen by name only, never for a model that is not in it."""
-    server = manifests.container(share, image)
+    share = manifests.resources(record, profile)
+    strategy, _ = manifests.rollout(share, profile)
+    server = manifests.container(share, image, manifests.drain_s(strategy))
     spec = {
         "multiModel": False,
         "protocolVersions": ["v2", "grpc-v2"],

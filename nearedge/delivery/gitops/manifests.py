@@ -19,11 +19,16 @@ PORT = 8080
 GRPC_PORT = 8081
 DRAIN_S = 10
 """Seconds that the server goes on answering after SIGTERM: routers learn no faster that the pod leaves."""
+DRAIN_ALONE_S = 2
+"""The same where the next pod starts only when this one has ended: there is none that routers could turn to, and each
+second more is one later that the model is back.
+"""
 REQUEST_S = 30
 GRACE_S = DRAIN_S + REQUEST_S + 10
 TMP_LIMIT = "64Mi"
 START_EVERY_S, STARTS = 2, 90
 STRATEGY_NOTE = "nearedge.dev/rollout"
+DRAIN = "DRAIN_SECONDS"
 
 
 def text(body: Any) -> str:
@@ -83,6 +88,11 @@ def rollout(share: Resources, profile: Profile, used: Used = NOTHING) -> tuple[O
     return {"type": "Recreate"}, f"{note} ({needed}, {max(0, left_mib)} MiB and {max(0, left_m)}m there)"
 
 
+def drain_s(strategy: Object) -> int:
+    """Seconds that a pod of this strategy goes on answering when it has to end."""
+    return DRAIN_ALONE_S if strategy["type"] == "Recreate" else DRAIN_S
+
+
 def labels(record: Record) -> dict[str, str]:
     """The labels of every object."""
     return {
@@ -116,14 +126,17 @@ def deployment(record: Record, profile: Profile, image: str) -> Object:
             "progressDeadlineSeconds": 600,
             "strategy": strategy,
             "selector": {"matchLabels": selector(record)},
-            "template": {"metadata": {"labels": labels(record)}, "spec": server_pod(record, share, image)},
+            "template": {
+                "metadata": {"labels": labels(record)},
+                "spec": server_pod(record, share, image, drain_s(strategy)),
+            },
         },
     }
 
 
-def server_pod(record: Record, share: Resources, image: str) -> Object:
+def server_pod(record: Record, share: Resources, image: str, drain: int) -> Object:
     """The pod with the server in it."""
-    return {**pod(record), "containers": [container(share, image)], "volumes": volumes()}
+    return {**pod(record), "containers": [container(share, image, drain)], "volumes": volumes()}
 
 
 def pod(record: Record) -> Object:
@@ -150,13 +163,16 @@ def limits(share: Resources) -> Object:
     }
 
 
-def container(share: Resources, image: str) -> Object:
-    """The server's container. Ready is asked for at the start too: the golden samples are repeated before it."""
+def container(share: Resources, image: str, drain: int) -> Object:
+    """The server's container, `drain` in seconds.
+
+    Ready is asked for at the start too: the golden samples are repeated before it.
+    """
     return {
         "name": "server",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": f"NEAREDGE_{name}", "value": value} for name, value in settings(image).items()],
+        "env": [{"name": f"NEAREDGE_{name}", "value": value} for name, value in settings(image, drain).items()],
         "ports": [{"name": "http", "containerPort": PORT}, {"name": "grpc", "containerPort": GRPC_PORT}],
         "startupProbe": probe("ready", period_s=START_EVERY_S, failures=STARTS),
         "readinessProbe": probe("ready", period_s=5, failures=2),
@@ -171,13 +187,13 @@ def container(share: Resources, image: str) -> Object:
     }
 
 
-def settings(image: str) -> dict[str, str]:
+def settings(image: str, drain: int = DRAIN_S) -> dict[str, str]:
     """What the server is told by its environment (serving_image/settings.py); the digest is shown in its metrics."""
     return {
         "HOST": "0.0.0.0",  # noqa: S104  # a pod's own address
         "PORT": str(PORT),
         "GRPC_PORT": str(GRPC_PORT),
-        "DRAIN_SECONDS": str(DRAIN_S),
+        DRAIN: str(drain),
         "REQUEST_TIMEOUT_SECONDS": str(REQUEST_S),
         "IMAGE_DIGEST": image.rpartition("@")[2],
     }

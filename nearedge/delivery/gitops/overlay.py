@@ -21,17 +21,24 @@ SITE_LABEL = "nearedge.dev/site"
 
 @dataclass(frozen=True)
 class Workload:
-    """The object that makes the pods, and where its parts lie (JSON pointers)."""
+    """The object that makes the pods, and where its parts lie (JSON pointers); `server`: where our container does."""
 
     kind: str
     strategy: str
     resources: str
+    server: tuple[str, str]
 
 
 WORKLOADS: dict[Flavour, Workload] = {
-    "deployment": Workload("Deployment", "/spec/strategy", "/spec/template/spec/containers/0/resources"),
-    "kserve": Workload("InferenceService", "/spec/predictor/deploymentStrategy", "/spec/predictor/model/resources"),
-}
+    "deployment": Workload(
+        "Deployment", "/spec/strategy", "/spec/template/spec/containers/0/resources",
+        ("Deployment", "/spec/template/spec/containers/0"),
+    ),
+    "kserve": Workload(
+        "InferenceService", "/spec/predictor/deploymentStrategy", "/spec/predictor/model/resources",
+        ("ServingRuntime", "/spec/containers/0"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,16 +72,31 @@ def placement(record: Record, site: str, profile: Profile, own: Profile | None, 
     strategy, note = manifests.rollout(share, own or profile, used_by_others(record, site))
     workload = WORKLOADS[choices.flavour]
     found = exposure.host_patches(choices.expose, choices.host_at(site))
-    replaced = []
+    replaced: dict[str, list[Object]] = {}
+    usual, usual_note = manifests.rollout(common, profile)
     if share != common:
-        replaced.append({"op": "replace", "path": workload.resources, "value": manifests.limits(share)})
-    if (strategy, note) != manifests.rollout(common, profile):
+        replace_at(replaced, workload.kind, workload.resources, manifests.limits(share))
+    if (strategy, note) != (usual, usual_note):
         note_at = f"/metadata/annotations/{manifests.STRATEGY_NOTE.replace('/', '~1')}"
-        replaced.append({"op": "replace", "path": workload.strategy, "value": strategy})
-        replaced.append({"op": "replace", "path": note_at, "value": note})
-    if replaced:
-        found.append({"target": {"kind": workload.kind}, "patch": manifests.text(replaced)})
+        replace_at(replaced, workload.kind, workload.strategy, strategy)
+        replace_at(replaced, workload.kind, note_at, note)
+    drain = manifests.drain_s(strategy)
+    if drain != manifests.drain_s(usual) and not is_modelcar(record):
+        kind, container = workload.server
+        place = list(manifests.settings("")).index(manifests.DRAIN)
+        replace_at(replaced, kind, f"{container}/env/{place}/value", str(drain))
+    found += [{"target": {"kind": kind}, "patch": manifests.text(patch)} for kind, patch in replaced.items()]
     return Placement(share, strategy, note, found)
+
+
+def is_modelcar(record: Record) -> bool:
+    """Whether another server than ours runs it, which drains as it likes."""
+    return record.evidence.image is not None and record.evidence.image.flavour == "modelcar"
+
+
+def replace_at(patches: dict[str, list[Object]], kind: str, path: str, value: object) -> None:
+    """Add a replacement (RFC 6902) to the patch of objects of that kind."""
+    patches.setdefault(kind, []).append({"op": "replace", "path": path, "value": value})
 
 
 def fitted(record: Record, site: str, share: Resources, own: Profile) -> Resources:

@@ -137,8 +137,7 @@ def workload(record: Record, profile: Profile, image: ImageSection, choices: Cho
         )
         makers = {"inference-service.yaml": kserve.inference_service(record, profile, model)}
         if not modelcar:
-            share = manifests.resources(record, profile)
-            makers["serving-runtime.yaml"] = kserve.serving_runtime(record, share, named)
+            makers["serving-runtime.yaml"] = kserve.serving_runtime(record, profile, named)
     elif modelcar:
         raise InputError(f"{image.url}: is a modelcar, which holds no server; render it with flavour=kserve")
     else:

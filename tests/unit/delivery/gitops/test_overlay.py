@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.rendered import modelcar
 from nearedge.delivery.gitops import manifests, overlay, render
 from nearedge.delivery.gitops.choices import Choices, Expose, Flavour
 from nearedge.errors import InputError
@@ -99,6 +100,30 @@ def test_a_second_pod_only_beside_what_the_site_runs(used_mib: int, used_cpu_m: 
     assert changed.get("/spec/strategy", {"type": "RollingUpdate"})["type"] == kind
     if kind == "Recreate":
         assert "beside what the site runs" in placed["a"].note
+
+
+@pytest.mark.parametrize(
+    ("flavour", "kind", "at"),
+    [
+        ("deployment", "Deployment", "/spec/template/spec/containers/0/env/3/value"),
+        ("kserve", "ServingRuntime", "/spec/containers/0/env/3/value"),
+    ],
+)
+def test_a_pod_that_nobody_takes_over_from_drains_for_two_seconds(flavour: Flavour, kind: str, at: str) -> None:
+    """Where the base differs from the site the site's overlay says it; the index is that of the variable."""
+    for base, own, wanted in ((PROFILE, small(300), "2"), (small(300), LARGE, "10")):
+        tree = render.render(RECORD, base, ["a", "b"], Choices(flavour=flavour), {"b": own})
+        assert patches(tree, "b")[kind][at] == wanted
+        file = "deployment.yaml" if flavour == "deployment" else "serving-runtime.yaml"
+        body = yaml.safe_load(tree[f"models/digits/base/{file}"])["spec"]
+        (server,) = (body if flavour == "kserve" else body["template"]["spec"])["containers"]
+        assert server["env"][3] == {"name": "NEAREDGE_DRAIN_SECONDS", "value": "10" if wanted == "2" else "2"}
+        assert all(path != at for path in patches(tree, "a").get(kind, {}))
+
+
+def test_a_modelcars_server_drains_as_it_likes() -> None:
+    tree = render.render(modelcar(RECORD), PROFILE, ["b"], Choices(flavour="kserve"), {"b": small(300)})
+    assert patches(tree, "b").keys() <= {"InferenceService"}
 
 
 def test_a_larger_node_where_the_base_has_no_room() -> None:
