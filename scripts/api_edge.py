@@ -62,6 +62,14 @@ def add_cluster(options: argparse.ArgumentParser) -> None:
     options.add_argument("--kubeconfig", type=optional_path, metavar="FILE", help="else the pod's account, KUBECONFIG")
     options.add_argument("--context", default="", help="of the kubeconfig (its current one)")
     options.add_argument(
+        "--argocd-namespace", default="openshift-gitops", metavar="NAME",
+        help="that of Argo CD's Applications, which follow git; empty: nothing does (%(default)s)",
+    )  # fmt: skip
+    options.add_argument(
+        "--application", default="nearedge-{model}", metavar="NAME",
+        help="how they are named, {model} and {site} filled in; without {model}: one for all (%(default)s)",
+    )  # fmt: skip
+    options.add_argument(
         "--server-address", default="", metavar="URL",
         help="where models answer, with {model}, {service}, {namespace} (the Service, or a pod that is not ready)",
     )  # fmt: skip
@@ -113,11 +121,14 @@ def cluster_site(settings: "Settings", options: argparse.Namespace) -> "tuple[Si
     from nearedge.api import access
     from nearedge.api.cluster.connection import Cluster
     from nearedge.api.cluster.reviews import AsOurselves, Judge
+    from nearedge.api.edge.cluster.cluster_control import Argo, ClusterControl
     from nearedge.api.edge.cluster.cluster_site import ClusterSite, rights
 
     cluster = Cluster.found(options.kubeconfig, options.context, options.namespace)
     settings = replace(settings, namespace=cluster.namespace)
     site = ClusterSite(settings, cluster)
+    argo = Argo(options.argocd_namespace, options.application)
+    site.control = ClusterControl(cluster, cluster.namespace, argo, settings.site, site.mirror)
     if options.tokens is not None:
         return site, access.read(options.tokens)
     return site, access.Access(Judge(AsOurselves(cluster), rights(cluster.namespace)))
