@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         help="image with a shell below a modelcar; empty for none",
     )
     options.add_argument(
-        "--attach", type=boolean, default=True, help="false: do not attach SBOM and release record to the image"
+        "--attach", type=boolean, default=True, help="false: do not attach SBOM, release record and report to the image"
     )
     options.add_argument(
         "--max-transfer-bytes",

@@ -22,6 +22,7 @@ from nearedge.errors import OutsideError
 EMPTY_CONFIG = b"{}"
 SBOM_TYPE = "application/vnd.cyclonedx+json"
 RECORD_TYPE = "application/vnd.nearedge.release.v1+json"
+REPORT_TYPE = "application/vnd.nearedge.report.v1.html+gzip"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nearedge.delivery import oci, referrers
+from nearedge.delivery import evidence_attached, oci, referrers
 from nearedge.delivery.layout import Layout
 from nearedge.files import sha256_file
 from nearedge.release import record, sections
@@ -280,6 +280,14 @@ def test_sbom_and_record_are_attached_once(workspace, tmp_path):
     sections.write(workspace, seconds)
     assert program.main([f"--workspace={workspace}", *options()]) == 0
     assert (layout.folder / "index.json").read_bytes() == before
+
+
+def test_the_report_is_attached_where_there_is_one(workspace):
+    (workspace / "report").mkdir()
+    (workspace / "report" / "report.html").write_text("<!doctype html><p>all figures</p>")
+    assert program.main([f"--workspace={workspace}", *options()]) == 0
+    layout = Layout.open(workspace / "image")
+    assert evidence_attached.report(layout, layout.resolve("1")) == b"<!doctype html><p>all figures</p>"
 
 
 def test_nothing_is_attached_where_that_is_not_wanted(workspace):
