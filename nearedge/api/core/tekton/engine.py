@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
 
 from anyio import to_thread
 
@@ -13,12 +14,12 @@ from nearedge.api.core.tekton.actions import Actions
 from nearedge.api.core.tekton.listing import RUNS, Listing
 from nearedge.api.core.tekton.logs import Reading
 from nearedge.api.core.tekton.looking import Looking
-from nearedge.api.core.tekton.made import Records, no_report
+from nearedge.api.core.tekton.made import REPORT, Records, no_report
 from nearedge.api.core.tekton.pipelineruns import Account
 from nearedge.api.core.tekton.reach import Reach
 from nearedge.api.core.tekton.starts import Starts, was_there
 from nearedge.api.core.tekton.watches import Watches
-from nearedge.api.problems import ProblemError
+from nearedge.api.problems import ProblemError, missing
 from nearedge.delivery.access import Access
 from nearedge.errors import OutsideError
 from nearedge.release.record import Record
@@ -91,13 +92,25 @@ class TektonEngine:
         return await to_thread.run_sync(self.records.of, run)
 
     async def report(self, name: str, token: str) -> Sequence[str]:
-        """There is none to be had; the ProblemError 404 says where it lies."""
-        raise no_report(await self.looking.item(name, token))
+        """The one page that the image's registry has."""
+        await self.page(name, token)
+        return [REPORT]
 
     async def report_file(self, name: str, file: str, token: str) -> bytes:
-        """There is none to be had, see `report`."""
-        del file
-        raise no_report(await self.looking.item(name, token))
+        """That page."""
+        if file != REPORT:
+            raise missing(f"run {name}: its report has no file {file!r} but {REPORT}")
+        return await self.page(name, token)
+
+    async def page(self, name: str, token: str) -> bytes:
+        """The report, from the image's registry; where there is none, the ProblemError 404 says where it lies."""
+        run = await self.run(name, token)
+        try:
+            return await to_thread.run_sync(self.records.report, run)
+        except ProblemError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise no_report(await self.looking.item(name, token)) from error
 
     async def health(self) -> dict[str, str]:
         """Whether the cluster answers; where we watch runs as ourselves, whether that works."""

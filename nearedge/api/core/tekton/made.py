@@ -1,6 +1,6 @@
-"""What a run on a cluster made that outlives its volume: the release record, attached to the image in its registry.
+"""What a run on a cluster made that outlives its volume: release record and report, attached to the image it built.
 
-The report stays in the volume that was the run's workspace, which the API has no way into.
+The report of a run that built no image stays in the volume that was its workspace, which the API has no way into.
 """
 
 import threading
@@ -11,6 +11,7 @@ from pathlib import Path
 from nearedge.api.cluster.resources import Object
 from nearedge.api.core.models import Run
 from nearedge.api.problems import ProblemError, missing
+from nearedge.delivery import evidence_attached
 from nearedge.delivery.access import Access
 from nearedge.delivery.gitops import image_record
 from nearedge.delivery.reference import parse
@@ -20,6 +21,7 @@ from nearedge.release.record import Record
 
 URL, DIGEST = "IMAGE_URL", "IMAGE_DIGEST"
 WORKSPACE, FOLDER = "release", "report"
+REPORT = "report.html"
 MOST = 64
 """Records that are kept; an image's never changes."""
 
@@ -49,6 +51,15 @@ class Records:
                     self.known.popitem(last=False)
         return found
 
+    def report(self, run: Run) -> bytes:
+        """The report of the release that a run built, as HTML. Raises ProblemError 404, or OutsideError."""
+        reference = parse(image_of(run))
+        store = open_store(reference, Path(), self.access)
+        try:
+            return evidence_attached.report(store, store.resolve(reference.which))
+        except InputError as error:
+            raise missing(f"run {run.name}: {error}") from error
+
 
 def image_of(run: Run) -> str:
     """The image that a run's results name. Raises ProblemError 404 where they name none."""
@@ -67,4 +78,6 @@ def no_report(item: Object) -> ProblemError:
         return missing(f"run {name}: has no report: it has no workspace {WORKSPACE}")
     claim = (space.get("persistentVolumeClaim") or {}).get("claimName")
     where = f"the volume claim {claim}" if claim else f"the volume of the run's workspace {WORKSPACE}"
-    return missing(f"run {name}: its report is in no registry; it lies in {where}, folder {FOLDER}: mount it in a pod")
+    return missing(
+        f"run {name}: its report is attached to no image; it lies in {where}, folder {FOLDER}: mount it in a pod"
+    )
