@@ -3,7 +3,7 @@
 import io
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +88,8 @@ def write_catalog(root: Path) -> Path:
     return root
 
 
-def version(text: str, digest: str, p99_ms: float) -> Record:
-    """A release of digits."""
+def version(text: str, digest: str, p99_ms: float, name: str = "digits") -> Record:
+    """A release of a model."""
     found = records.read(RECORD)
     image, benchmark = found.evidence.image, found.evidence.benchmark
     assert image is not None
@@ -103,22 +103,27 @@ def version(text: str, digest: str, p99_ms: float) -> Record:
             "benchmark": benchmark.model_copy(update={"timings": timings}),
         }
     )
-    return Record(identity=found.identity.model_copy(update={"name": "digits", "version": text}), evidence=evidence)
+    return Record(identity=found.identity.model_copy(update={"name": name, "version": text}), evidence=evidence)
 
 
-def published(folder: Path) -> Path:
-    """A GitOps repository: version 1 at both sites, then version 2 at the first."""
+LONG = "wake-word-of-the-loading-bay-with-a-name-as-long-as-names-get"
+MANY = tuple(f"store-{number:02}-of-a-region-whose-sites-have-long-names-too" for number in range(1, 41))
+DIGITS = ((version("1", "a", 4.0), ("edge-1", "edge-2")), (version("2", "b", 3.2), ("edge-1",)))
+"""Version 1 at both sites, then version 2 at the first."""
+
+
+def published(folder: Path, *more: tuple[Record, Sequence[str]]) -> Path:
+    """A GitOps repository of DIGITS and `more` releases, each for its sites; a minute lies between each two."""
     remote = folder / "gitops.git"
     publish.create_local(remote, "main")
-    for record, sites in (
-        (version("1", "a", 4.0), ("edge-1", "edge-2")), (version("2", "b", 3.2), ("edge-1",)),
-    ):  # fmt: skip
-        tree = folder / f"tree-{record.identity.version}"
+    for minute, (record, sites) in enumerate((*DIGITS, *more)):
+        tree = folder / f"tree-{minute}"
         for path, text in render.render(record, profiles.read("microshift-small"), sites).items():
             write_text(tree / path, text)
         with git.session(git.Access()) as client:
+            then = f"2026-11-23T10:{minute:02}:00Z"
+            client.environment |= {"GIT_AUTHOR_DATE": then, "GIT_COMMITTER_DATE": then}
             author = publish.Author("Ada", "ada@example.com")
-            time.sleep(1.1 if record.identity.version != "1" else 0)  # git knows times to the second
             publish.publish(client, publish.Target(str(remote), "main"), publish.rendered(tree), author, message)
     return remote
 
@@ -178,7 +183,8 @@ class Served:
 def serving(folder: Path, access: Access | None = None) -> Iterator[Served]:
     """The pages with a local engine and that repository, until the block ends."""
     engine = LocalEngine(folder / "home", write_catalog(folder / "catalog"))
-    _, app = application(engine, access or Access(), fleet(folder, published(folder)))
+    remote = published(folder, (version("2026.11", "c", 11.5, LONG), MANY))
+    _, app = application(engine, access or Access(), fleet(folder, remote))
     app.log = (folder / "pages.log").open("a")
     with closing(app.log), served(app) as url:
         yield Served(url, engine, folder)

@@ -149,7 +149,8 @@ async def form_page(
     request: Request, visitor: Visitor, verb: Verb, name: str, choice: Choice, *, words: str = "", tick: str = "",
     error: str = "", status: int = 200,
 ) -> Response:  # fmt: skip
-    """The page. Raises ProblemError 404 for no such model."""
+    """The page. Raises ProblemError 404 for no such model, or where no repository is known."""
+    doing(request)
     now, conditions, fresh = await knowledge.of_both(request)
     releases = knowledge.summaries(now, name)[:MOST_RELEASES]
     choice = first_choice(verb, now, name, choice)

@@ -66,6 +66,9 @@ class FakeEngine:
         self.started = []
         self.lines: list[LogLine] = []
         self.refusal: Exception | None = None
+        self.denied: Exception | None = None
+        self.no_log: Exception | None = None
+        self.no_watch: Exception | None = None
         self.reports: dict[str, bytes] = {}
         self.recorded: Record | None = None
         self.queue: asyncio.Queue[Change] = asyncio.Queue()
@@ -79,6 +82,8 @@ class FakeEngine:
         return self.catalog
 
     async def runs(self, _token) -> Sequence[RunSummary]:
+        if self.denied:
+            raise self.denied
         return list(self.found.values())
 
     async def run(self, name, _token) -> Run:
@@ -101,7 +106,7 @@ class FakeEngine:
         if self.found[name].state == "Succeeded":
             raise conflict(f"run {name}: has ended well")
         self.asked.append(("retry", name))
-        return await self.run(name, _token)
+        return (await self.run(name, _token)).model_copy(update={"name": f"{name}-again"})
 
     async def delete(self, name, _token) -> None:
         self.asked.append(("delete", name))
@@ -111,6 +116,8 @@ class FakeEngine:
         pass
 
     async def changes(self, _after, _token, _name="") -> AsyncIterator[Change]:
+        if self.no_watch:
+            raise self.no_watch
         while True:
             yield await self.queue.get()
 
@@ -119,6 +126,8 @@ class FakeEngine:
         for line in self.lines:
             if query.task in (None, line.task):
                 yield line
+        if self.no_log:
+            raise self.no_log
 
     async def record(self, _name, _token):
         if self.recorded is None:

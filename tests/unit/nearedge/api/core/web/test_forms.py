@@ -123,7 +123,7 @@ def test_params_with_other_values_are_shown_at_once():
 
 @pytest.mark.parametrize(
     ("action", "state", "where"),
-    [("cancel", "Running", "/runs/r"), ("retry", "Failed", "/runs/r"), ("delete", "Succeeded", "/")],
+    [("cancel", "Running", "/runs/r"), ("retry", "Failed", "/runs/r-again"), ("delete", "Succeeded", "/")],
 )
 def test_actions_are_asked_for_once_more(pages, engine, action, state, where):
     engine.add(run_of("r", state))

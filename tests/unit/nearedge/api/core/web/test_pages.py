@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,36 +13,9 @@ from nearedge.api.core.models import LogLine
 from nearedge.api.core.web.assets import Assets
 from nearedge.release import record as records
 from tests import core_web
-from tests.unit.nearedge.api.core.web.conftest import EVIL, Checker, Pages, declared, run_of
+from tests.unit.nearedge.api.core.web.conftest import EVIL, Checker, Pages, checked, declared, run_of
 
 RECORD = records.read(core_web.RECORD)
-
-
-def checked(answer):
-    """The page, which has to be whole and to obey what every page obeys."""
-    text = answer.text
-    found = Checker(text)
-    assert found.faults == []
-    assert [one for _, one in found.elements if "style" in one or any(name.startswith("on") for name in one)] == []
-    assert [one for one in found.of("script") if "src" not in one] == [], "inline script"
-    assert found.of("style") == []
-    assert len(found.of("h1")) == 1
-    assert found.of("html", lang="en")
-    assert found.of("main", id="main")
-    assert found.of("a", href="#main")
-    ids = [one["id"] for _, one in found.elements if "id" in one]
-    assert len(ids) == len(set(ids)), "an id stands twice"
-    labels = {one.get("for") for one in found.of("label")}
-    fields = [one for tag in ("input", "select", "textarea") for one in found.of(tag) if one.get("type") != "hidden"]
-    assert [one for one in fields if one.get("id") not in labels and "aria-label" not in one] == []
-    levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
-    assert all(after - before <= 1 for before, after in pairwise(levels)), levels
-    described = [name for _, one in found.elements for name in one.get("aria-describedby", "").split()]
-    assert set(described) <= set(ids)
-    assert not re.search(r'(?:src|href)="(?:https?:)?//', text), "from another host"
-    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
-    assert answer.headers["cache-control"] == "no-store"
-    return found
 
 
 def test_no_runs_yet(pages):
