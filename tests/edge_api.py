@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from nearedge.api.access import Access
+from nearedge.api.edge.cluster.cluster_site import ClusterSite
 from nearedge.api.edge.edge_app import edge_app
 from nearedge.api.edge.embedded import EmbeddedSite
 from nearedge.api.edge.settings import Settings
@@ -30,7 +31,7 @@ class Edge:
     """A running API."""
 
     url: str
-    site: EmbeddedSite
+    site: EmbeddedSite | ClusterSite
     session: requests.Session = field(default_factory=requests.Session)
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:

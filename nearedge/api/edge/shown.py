@@ -88,7 +88,9 @@ class Shown(Actions, ABC):
 
     def of_server(self, seen: Seen) -> SourceState:
         """The server of a model as a source."""
-        return state_of("server", seen.at or None, self.sampler.faults.get(seen.url, ""))
+        return state_of(
+            "server", seen.at or None, self.sampler.faults.get(seen.url, "" if seen.at else "not asked yet")
+        )
 
     @staticmethod
     def of_git(said: Said[Desired] | None) -> SourceState:

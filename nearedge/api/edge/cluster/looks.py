@@ -53,11 +53,19 @@ class ClusterSampler(Sampler):
         pods = self.caches.pods_of(model)
         return [one for one in pods if one.address and one.server.state == "running" and not one.ready][:MOST_DIRECT]
 
+    async def take(self, patience_s: float, *, count: bool) -> None:
+        """As any sampler's, once the cluster told where to look, which is waited for a little."""
+        await self.caches.ready()
+        await super().take(patience_s, count=count)
+
     async def merged(self) -> dict[str, Seen]:
         """The models of all servers, and those of which only the cluster knows."""
-        await self.caches.ready()
         found = await super().merged()
-        for one in self.caches.models():
+        workloads = self.caches.models()
+        if self.caches.workloads.listed and not self.caches.fault:
+            there = {one.model for one in workloads}
+            found = {name: one for name, one in found.items() if name in there or not self.faults.get(one.url)}
+        for one in workloads:
             known = found.get(one.model) or Seen(one.model, self.place(one.model))
             found[one.model] = self.judged(known, one)
         return dict(sorted(found.items()))
