@@ -1,0 +1,52 @@
+"""Fixtures: the cluster, and the APIs on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import ground as grounds
+from tests.cluster.apis import ClusterCore, core
+from tests.cluster.ground import Ground
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A namespace for all tests that disturb nobody."""
+    with grounds.ground(tmp_path_factory.mktemp("ground")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def engineer(ground: Ground) -> str:
+    """A token with the rights that manifests/core/pipelines gives to MLOps engineers."""
+    return ground.user(grounds.manages())
+
+
+@pytest.fixture(scope="session")
+def reader(ground: Ground) -> str:
+    """A token that may only look."""
+    return ground.user(grounds.views())
+
+
+@pytest.fixture(scope="session", params=["caller", "service-account"])
+def api(request: pytest.FixtureRequest, ground: Ground, engineer: str) -> Iterator[ClusterCore]:
+    """The core's API as an MLOps engineer has it, in each way of asking the cluster."""
+    with core(ground, request.param, engineer) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def called(ground: Ground, engineer: str) -> Iterator[ClusterCore]:
+    """The core's API with the callers' tokens."""
+    with core(ground, "caller", engineer) as found:
+        yield found
+
+
+@pytest.fixture
+def own_ground(tmp_path: Path) -> Iterator[Ground]:
+    """An API server of the test's own, for faults; skipped on a real cluster."""
+    if grounds.REAL:
+        pytest.skip("faults are the API server's for tests; a real cluster's is left in peace")
+    with grounds.ground(tmp_path) as found:
+        yield found
