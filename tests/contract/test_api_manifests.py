@@ -15,11 +15,11 @@ from nearedge.api.edge.cluster.applications import overruled
 from nearedge.delivery.gitops.surroundings import CALLERS
 from scripts import api, api_edge
 from tests.kustomize import Object, built, needs_kustomize, of_kind, pods
+from tests.manifested import MANIFESTS, Rights, arguments, deployment, environment, pod_of, rights, rules
 
 pytestmark = needs_kustomize
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / "manifests"
 SNO, MICROSHIFT = "edge/examples/sno", "edge/examples/microshift"
 CALLER, ACCOUNT = "core/api", "core/api-service-account"
 SITES, CORES = (SNO, MICROSHIFT), (CALLER, ACCOUNT)
@@ -31,11 +31,7 @@ ADDED = {
 }
 BY_TAG = {"quay.io/prometheus/prometheus:v3.5.0", "quay.io/brancz/kube-rbac-proxy:v0.19.1"}
 BY_DIGEST = re.compile(r"[a-z0-9.:-]+(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
-VARIABLE = re.compile(r"\$\(([A-Z_]+)\)")
 LOOK = {"get", "list", "watch"}
-
-Rights = dict[tuple[str, str, str, str], set[str]]
-"""Verbs by namespace (empty: the whole cluster), group, resource and name (empty: all)."""
 
 
 def objects_of(folder: str, added: str = "", tmp_path: Path | None = None) -> list[Object]:
@@ -50,22 +46,6 @@ def objects_of(folder: str, added: str = "", tmp_path: Path | None = None) -> li
     return built(copy / "with")
 
 
-def deployment(objects: list[Object]) -> Object:
-    (found,) = [one for one in of_kind(objects, "Deployment") if one["metadata"]["name"] == "nearedge-api"]
-    return found
-
-
-def pod_of(objects: list[Object]) -> Object:
-    spec: Object = deployment(objects)["spec"]["template"]["spec"]
-    return spec
-
-
-def arguments(container: Object) -> list[str]:
-    """What the kubelet starts the program with. KeyError where a variable is not set."""
-    values = {one["name"]: one["value"] for one in container["env"]}
-    return [VARIABLE.sub(lambda found: values[found[1]], text) for text in container["args"]]
-
-
 def options_of(objects: list[Object]) -> tuple[str, dict[str, object]]:
     """Which API, and its options as the program reads them."""
     (container,) = pod_of(objects)["containers"]
@@ -73,32 +53,6 @@ def options_of(objects: list[Object]) -> tuple[str, dict[str, object]]:
     assert program == "api"
     found = api_edge.parser().parse_args(given) if which == "edge" else api.parser().parse_args([which, *given])
     return which, vars(found)
-
-
-def rights(objects: list[Object], namespace: str, account: str = "nearedge-api") -> Rights:
-    """What an account may do by the bindings that lie in `objects`; a role of the platform's is a right by its name."""
-    roles = {(one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in objects}
-    found: Rights = {}
-    for binding in (*of_kind(objects, "RoleBinding"), *of_kind(objects, "ClusterRoleBinding")):
-        who = [(one["kind"], one.get("namespace"), one["name"]) for one in binding["subjects"]]
-        if ("ServiceAccount", namespace, account) not in who:
-            continue
-        place = binding["metadata"].get("namespace", "")
-        kind, name = binding["roleRef"]["kind"], binding["roleRef"]["name"]
-        role = roles.get((kind, place if kind == "Role" else "", name))
-        for group, resource, only, verb in rules(role) if role else [("", name, "", "bound")]:
-            found.setdefault((place, group, resource, only), set()).add(verb)
-    return found
-
-
-def rules(role: Object) -> Iterator[tuple[str, str, str, str]]:
-    """Group, resource, name and verb of each right in a role."""
-    for rule in role["rules"]:
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                for name in rule.get("resourceNames", [""]):
-                    for verb in rule["verbs"]:
-                        yield group, resource, name, verb
 
 
 JUDGE = {("", "", "system:auth-delegator", ""): {"bound"}}
@@ -143,8 +97,8 @@ def test_with_callers_tokens_the_pod_has_none(tmp_path: Path) -> None:
     assert not of_kind(objects, "Role") and not of_kind(objects, "RoleBinding")
     (kept,) = [one for one in of_kind(objects, "ConfigMap") if "kubeconfig" in one.get("data", {})]
     (container,) = pod_of(objects)["containers"]
-    environment = {one["name"]: one["value"] for one in container["env"]}
-    folder, _, name = environment["KUBECONFIG"].rpartition("/")
+    told = environment(container)
+    folder, _, name = told["KUBECONFIG"].rpartition("/")
     assert name == "kubeconfig" and folder in {one["mountPath"] for one in container["volumeMounts"]}
     file = tmp_path / name
     shutil.copy(ROOT / "manifests/edge/components/registry-openshift/registry-ca.crt", tmp_path / "ca.crt")
@@ -165,8 +119,8 @@ def test_the_programs_options(folder: str) -> None:
     for value in options.values():
         if isinstance(value, Path):
             assert any(str(value).startswith(place) for place in mounted), value
-    environment = {one["name"]: one["value"] for one in container["env"]}
-    assert environment["NEAREDGE_HOME"] in mounted and "/tmp" in mounted
+    told = environment(container)
+    assert told["NEAREDGE_HOME"] in mounted and "/tmp" in mounted
     assert options["port"] == container["ports"][0]["containerPort"] and options["tls_cert"] and options["tls_key"]
     if which == "edge":
         assert (options["site"], options["source"], options["namespace"]) == ("site-1", "cluster", "nearedge-models")
@@ -215,8 +169,8 @@ def test_it_stays_where_a_source_is_missing_and_nothing_but_its_port_is_open(fol
     assert way_in["ports"] == [{"protocol": "TCP", "port": "https"}] and all(
         "namespaceSelector" in one for one in way_in["from"]
     )
-    for environment in container["env"]:
-        assert "valueFrom" not in environment, "what is secret comes as a file"
+    for variable in container["env"]:
+        assert "valueFrom" not in variable, "what is secret comes as a file"
 
 
 @pytest.mark.parametrize("folder", SITES)
