@@ -26,7 +26,7 @@ class Administrator:
     def apply(self, *documents: Mapping[str, Any] | str | Path, namespace: str = "default") -> list[Object]:
         """Create or replace objects: documents, YAML text, or files of it; a status in them is written too.
 
-        Namespaces that are missing are made (kubectl would refuse). A kind that is not known is made up, see `resources`.
+        Namespaces that are missing are made (kubectl would refuse). An unknown kind is made up, see `resources`.
         """
         return [self._apply(document, namespace) for document in ordered(documents)]
 

@@ -20,13 +20,18 @@ RETURNED = {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "re
 
 @dataclass(frozen=True)
 class Request:
-    """What was sent; `body` is parsed JSON, or bytes of another media type."""
+    """What was sent; `content` is a document, or reads one when it is needed."""
 
     user: User
     target: Target
     query: dict[str, str] = field(default_factory=dict)
-    body: Any = None
+    content: Any = None
     media_type: str = "application/json"
+
+    @property
+    def body(self) -> Any:
+        """The document that was sent; 400, 415."""
+        return self.content() if callable(self.content) else self.content
 
     @property
     def dry(self) -> bool:

@@ -72,7 +72,7 @@ class Faults:
         return self._add(Fault(self, "hang", verb, resource, times))
 
     def cut(self, resource: str = ANY, *, after: int = 0, reset: bool = True, times: int | None = 1) -> Fault:
-        """End a watch after `after` events: in the midst of the answer, or (not `reset`) as one that timed out."""
+        """End a watch after `after` events (a followed log, `pods/log`, after pieces) in the midst, or as timed out."""
         return self._add(Fault(self, "reset" if reset else "cut", "watch", resource, times, after=after))
 
     def expire(self, resource: str = ANY, *, after: int = 0, times: int | None = 1) -> Fault:

@@ -6,6 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -124,9 +125,9 @@ class Server:
             user = self.api.users.of_header(headers.get("authorization", ""))
             entry = seen(user.name, target, query)
             self.seen.append(entry)
-            await self.harm(target)
+            await self.harm(target, send)
             media_type = headers.get("content-type", JSON).split(";")[0].strip().lower()
-            request = Request(user, target, query, parsed(target, body, media_type), media_type)
+            request = Request(user, target, query, partial(parsed, target, body, media_type), media_type)
             found = self.api.handle(request)
         except (statuses.ApiError, statuses.PlainError) as error:
             if entry is None:
@@ -140,7 +141,7 @@ class Server:
         else:
             await self.streamed(send, target, found, follow=query.get("follow", "") in ("1", "true", "True"))
 
-    async def harm(self, target: routes.Target) -> None:
+    async def harm(self, target: routes.Target, send: Send) -> None:
         """Do what faults say before a request is looked at."""
         slow = self.faults.next(target.verb, target.combined, ("delay",))
         if slow is not None:
@@ -148,6 +149,7 @@ class Server:
         hanging = self.faults.next(target.verb, target.combined, ("hang",))
         while hanging is not None and hanging in self.faults.on:
             if self.stopped() or self.bell is None:
+                await begin(send, 503, JSON, ((b"content-length", b"1"),))  # uvicorn cuts only what has begun
                 raise CutError
             await rung(self.bell.take(), 60)
         fault = self.faults.next(target.verb, target.combined, ("answer", "text"))
@@ -163,17 +165,17 @@ class Server:
             fault = self.faults.next("watch", target.combined, OF_WATCH)
             pieces, media_type = watching.stream(found, self.bell, self.clock, fault, self.stopped), JSON
         else:
-            fault = self.faults.next("get", "pods/log", OF_WATCH) if follow else None
-            pieces, media_type = self.log(found, fault, follow=follow), "text/plain"
+            fault = self.faults.next("watch", "pods/log", OF_WATCH) if follow else None
+            pieces, media_type = self.log(found, fault, self.clock.cut, follow=follow), "text/plain"
         await begin(send, 200, media_type)
         async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def log(self, found: Followed, fault: Fault | None, *, follow: bool) -> AsyncIterator[bytes]:
-        """A log's text, until its container has ended; a fault counts pieces."""
+    async def log(self, found: Followed, fault: Fault | None, cut: int, *, follow: bool) -> AsyncIterator[bytes]:
+        """A log's text, until its container has ended; a fault counts pieces, `cut` is the clock's."""
         assert self.bell is not None
-        metadata, said, cut = found.pod["metadata"], 0, self.clock.cut
+        metadata, said = found.pod["metadata"], 0
         key = Key("", "pods", metadata["namespace"], metadata["name"])
         while True:
             event = self.bell.take()

@@ -7,7 +7,7 @@ old gets an ERROR event with a 410 Status in an answer 200; an object that a sel
 
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -63,6 +63,7 @@ class Watch:
             why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
             fault = f'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: {why}'
             raise statuses.ApiError(422, "Invalid", fault)
+        self.initial = self.first()
 
     def first(self) -> list[Event]:
         """What comes before all changes."""
@@ -113,12 +114,18 @@ class Watch:
         return "BOOKMARK", {"kind": self.resource.kind, "apiVersion": self.resource.group_version, "metadata": metadata}
 
 
-async def stream(
+def stream(
     watch: Watch, bell: Bell, clock: Clock, fault: Fault | None, stopped: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
-    """The lines of a watch; CutError where a fault, or the server's end, cuts it."""
+    """The lines of a watch; CutError where it is to be cut. To be called before the answer begins."""
+    return lines(watch, bell, fault, stopped, events(watch, bell, clock, replace(clock), stopped))
+
+
+async def lines(
+    watch: Watch, bell: Bell, fault: Fault | None, stopped: Callable[[], bool], source: AsyncIterator[Event]
+) -> AsyncIterator[bytes]:
+    """A watch's events as they are sent, until a fault is due."""
     said = 0
-    source = events(watch, bell, clock, stopped)
     while fault is None or said < fault.after:
         event = await anext(source, None)
         if event is None:
@@ -143,24 +150,26 @@ async def harmed(watch: Watch, bell: Bell, fault: Fault, stopped: Callable[[], b
         await rung(bell.take(), 60)
 
 
-async def events(watch: Watch, bell: Bell, clock: Clock, stopped: Callable[[], bool]) -> AsyncIterator[Event]:
+async def events(
+    watch: Watch, bell: Bell, clock: Clock, known: Clock, stopped: Callable[[], bool]
+) -> AsyncIterator[Event]:
     """What a watch says, without faults."""
     end = time.monotonic() + watch.timeout_s
-    asked, ended, cut, marked = clock.bookmark, clock.ended, clock.cut, time.monotonic()
+    marked, asked = time.monotonic(), known.bookmark
     try:
-        for event in watch.first():
+        for event in watch.initial:
             yield event
         while True:
             event_of_bell = bell.take()
             for event in watch.next():
                 yield event
             now = time.monotonic()
-            if stopped() or cut != clock.cut:
+            if stopped() or known.cut != clock.cut:
                 raise CutError
             if watch.bookmarks and (asked != clock.bookmark or now >= marked + clock.bookmark_s or now >= end):
                 asked, marked = clock.bookmark, now
                 yield watch.bookmark()
-            if now >= end or ended != clock.ended:
+            if now >= end or known.ended != clock.ended:
                 return
             await rung(event_of_bell, min(end, marked + clock.bookmark_s if watch.bookmarks else end) - now)
     except statuses.ApiError as error:
