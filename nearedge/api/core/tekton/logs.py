@@ -138,6 +138,8 @@ class Reading:
             self.done.add(mark)
             yield LogLine(task=place.task, step=place.step, number=0, text=place.missing)
             return
+        if place.pod in self.gone:
+            return
         number = 0
         try:
             async with aclosing(self.pieces(place, follow=follow)) as found:
