@@ -63,7 +63,8 @@ class FakeApi(Administrator):
 
     def start(self) -> None:
         """Listen, again at the same port."""
-        listener = socket.socket()
+        # asyncio sends small pieces at once only where a socket says that it is of TCP.
+        listener = socket.socket(proto=socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", self.port))

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from tests.cluster_api import routes, statuses, watching
+from tests.cluster_api import impersonation, routes, statuses, watching
 from tests.cluster_api.api import Answer, Api, Followed, Request
 from tests.cluster_api.bell import Bell, rung
 from tests.cluster_api.collecting import Collector
@@ -112,17 +112,22 @@ class Server:
         """Collect garbage after each change."""
         while True:
             event = bell.take()
-            self.collector.step()
+            try:
+                self.collector.step()
+            except Exception:
+                self.broken.append(traceback.format_exc())
             await rung(event, None)
 
     async def answered(self, scope: Any, query: dict[str, str], body: bytes, send: Send) -> None:
         """Answer one request."""
-        headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        rows = [(name.decode().lower(), value.decode()) for name, value in scope["headers"]]
+        headers = dict(rows)
         target = routes.Target(scope["method"].lower(), scope["path"])
         entry = None
         try:
             target = routes.target(scope["method"], scope["path"], query)
             user = self.api.users.of_header(headers.get("authorization", ""))
+            user = impersonation.acting(self.api.rbac, user, rows)
             entry = seen(user.name, target, query)
             self.seen.append(entry)
             await self.harm(target, send)

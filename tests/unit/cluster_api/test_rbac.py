@@ -153,6 +153,22 @@ def test_rules(rule, verb, group, resource, sub, allowed):
     assert rbac.allows(rule, target) is allowed
 
 
+def test_acting_as_somebody_else(fake, client_of, space):
+    path = f"/api/v1/namespaces/{space}/pods"
+    rules = [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["ada"]}]
+    name = f"imitate-{space}"
+    fake.apply(role(space, PODS), binding(space, ADA), role("", *rules, kind="ClusterRole", name=name))
+    fake.apply(binding("", {"kind": "User", "name": "bob"}, kind="ClusterRole", name=name))
+    bob = client_of(fake.user("bob"))
+    assert bob.asked("GET", path)[0] == 403
+    bob.http.headers["Impersonate-User"] = "ada"
+    assert bob.asked("GET", path)[0] == 200 and fake.requests[-1].user == "ada"
+    bob.http.headers["Impersonate-Group"] = "system:masters"
+    assert 'groups "system:masters" is forbidden: User "bob" cannot impersonate' in bob.asked("GET", path)[1]["message"]
+    bob.http.headers["Impersonate-User"] = f"system:serviceaccount:{space}:default"
+    assert 'serviceaccounts "default" is forbidden' in bob.asked("GET", path)[1]["message"]
+
+
 def test_paths():
     rule = {"verbs": ["get"], "nonResourceURLs": ["/api/*", "/version"]}
     assert [rbac.allows(rule, Target("get", path)) for path in ("/api/v1", "/version", "/versions", "/api")] == [
