@@ -40,6 +40,11 @@ def conflict(what: str) -> ProblemError:
     return ProblemError(HTTPStatus.CONFLICT, what)
 
 
+def status_of(error: errors.NearedgeError) -> int:
+    """HTTP's status for one of our errors, by the nearest of its kinds that has one."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def document(status: int, detail: str, **more: Any) -> JSONResponse:
     """The answer."""
     body = Problem(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail)
@@ -64,7 +69,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(errors.NearedgeError)
     async def of_programs(_: Request, error: errors.NearedgeError) -> JSONResponse:
-        return document(STATUS.get(type(error), 500), str(error))
+        return document(status_of(error), str(error))
 
     @app.exception_handler(RequestValidationError)
     async def of_requests(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from nearedge.api.access import LOCAL, address_of, allowed
 from nearedge.api.core.web import site
 from nearedge.api.core.web.sessions import Visitor, cookie_of
-from nearedge.api.problems import STATUS, ProblemError
+from nearedge.api.problems import ProblemError, status_of
 from nearedge.errors import NearedgeError
 
 LARGEST_FORM = 1 << 20
@@ -52,7 +52,7 @@ class PageRoute(APIRoute):
                 answer.headers.update(error.headers)
                 return answer
             except NearedgeError as error:
-                return failed(request, STATUS.get(type(error), 500), str(error))
+                return failed(request, status_of(error), str(error))
             except RequestValidationError as error:
                 fault = error.errors()[0]
                 return failed(request, 422, f"{fault['loc'][-1]}: {fault['msg']}")

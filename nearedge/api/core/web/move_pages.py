@@ -18,7 +18,7 @@ from nearedge.api.core.web.move_form import PROMOTE, ROLLBACK, Choice, Verb, ask
 from nearedge.api.core.web.sessions import Visitor
 from nearedge.api.core.web.site import of, page
 from nearedge.api.core.web.wording import segment
-from nearedge.api.problems import STATUS, ProblemError, missing
+from nearedge.api.problems import ProblemError, missing, status_of
 from nearedge.delivery.gitops.figures import figures
 from nearedge.delivery.gitops.image_check import unchecked
 from nearedge.delivery.gitops.timeline import Timeline
@@ -138,7 +138,7 @@ async def refused(
     """The form as it was sent, with why it was not done."""
     if isinstance(error, NearedgeError):
         return await form_page(
-            request, visitor, verb, name, choice, error=str(error), status=STATUS.get(type(error), 500)
+            request, visitor, verb, name, choice, error=str(error), status=status_of(error)
         )
     answer = await form_page(request, visitor, verb, name, choice, error=error.detail, status=error.status)
     answer.headers.update(error.headers)
