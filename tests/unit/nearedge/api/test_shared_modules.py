@@ -6,6 +6,7 @@ import json
 
 import pytest
 import requests
+import socket
 from fastapi import FastAPI, Response
 from starlette.requests import Request as Plain
 
@@ -297,6 +298,7 @@ def test_loopback_and_tokens_are_fine():
 
 def test_a_port_that_is_taken_is_told():
     with serve.bind(Listening("127.0.0.1", 0)) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         port = listener.getsockname()[1]
         assert serve.address(Listening("::1", 0, tls_cert=errors.__file__), listener) == f"https://[::1]:{port}"
         with pytest.raises(errors.UsageError, match="address already in use"):
