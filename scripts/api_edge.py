@@ -37,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         help="a model server besides those that nearedge serve started here; may be given several times",
     )  # fmt: skip
     options.add_argument("--server-token", type=optional_path, metavar="FILE", help="the bearer token that they want")
+    options.add_argument(
+        "--log-token",
+        type=optional_path,
+        metavar="FILE",
+        help="that for their log level, if they have one for it alone",
+    )
     options.add_argument("--git-url", default="", help="the site's GitOps repository, or its mirror of it")
     options.add_argument("--git-branch", default="main", help="its branch (%(default)s)")
     options.add_argument("--basic-auth", type=optional_path, help="folder with .gitconfig and .git-credentials")
@@ -69,6 +75,10 @@ def add_cluster(options: argparse.ArgumentParser) -> None:
         "--application", default="nearedge-{model}", metavar="NAME",
         help="how they are named, {model} and {site} filled in; without {model}: one for all (%(default)s)",
     )  # fmt: skip
+    options.add_argument("--argocd-namespace", default="", help="that of Argo CD's Applications, to see and steer syncs")
+    options.add_argument(
+        "--application", default="{site}-{model}", help="how a model's Application is named (%(default)s)"
+    )
     options.add_argument(
         "--server-address", default="", metavar="URL",
         help="where models answer, with {model}, {service}, {namespace} (the Service, or a pod that is not ready)",
@@ -93,7 +103,8 @@ def run(options: argparse.Namespace) -> None:
     serve.check(listening, tokens=on_cluster or options.tokens is not None)
     settings = Settings(
         home=serving.home(), site=options.site, servers=tuple(dict.fromkeys(options.server)),
-        server_token=options.server_token, prometheus=options.prometheus, every_s=options.every,
+        server_token=options.server_token, log_token=options.log_token,
+        prometheus=options.prometheus, every_s=options.every,
         prometheus_token=options.prometheus_token, ca=options.ca, server_address=options.server_address,
         target=target.target_of(options.git_url, options.git_branch, None) if options.git_url else None,
         git_access=git.Access(options.basic_auth, options.ssh_directory, options.ca_bundle),
@@ -122,11 +133,12 @@ def cluster_site(settings: "Settings", options: argparse.Namespace) -> "tuple[Si
     from nearedge.api.cluster.connection import Cluster
     from nearedge.api.cluster.reviews import AsOurselves, Judge
     from nearedge.api.edge.cluster.cluster_control import Argo, ClusterControl
+    from nearedge.api.edge.cluster.cluster_control import Argo
     from nearedge.api.edge.cluster.cluster_site import ClusterSite, rights
 
     cluster = Cluster.found(options.kubeconfig, options.context, options.namespace)
     settings = replace(settings, namespace=cluster.namespace)
-    site = ClusterSite(settings, cluster)
+    site = ClusterSite(settings, cluster, Argo(options.argocd_namespace, options.application))
     argo = Argo(options.argocd_namespace, options.application)
     site.control = ClusterControl(cluster, cluster.namespace, argo, settings.site, site.mirror)
     if options.tokens is not None:

@@ -5,6 +5,7 @@ cannot be changed (where the log goes, its form, that errors are logged) is in t
 """
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -35,26 +36,42 @@ class LogControl:
         """The level is that of the settings until somebody sets another."""
         self.at_start = self.level = settings.log_level
         self.who, self.token, self.host = settings.log_control, token, settings.host
+        self.own = settings.log_token_file
 
     def document(self) -> dict[str, Any]:
         """The settings, and the levels that they mean: now, and at the next start."""
         return {**flags(self.level), "log_level": self.level, "log_level_at_start": self.at_start}
 
-    def check(self, headers: dict[bytes, bytes]) -> None:
-        """Raise ForbiddenError where nobody, or none without a token, may set the level; the token is checked before.
+    def judges(self, method: str, path: str) -> bool:
+        """Whether a request needs our own token in place of the clients'."""
+        return self.own is not None and path == PATH and method == "POST"
 
-        The address that we listen on decides, and not the caller's: behind a proxy of the same pod everybody is local.
+    def check(self, headers: dict[bytes, bytes]) -> None:
+        """Raise ForbiddenError or UnauthorizedError where whoever asks may not set the level.
+
+        The clients' token is checked before, unless we judge. Without any token the address that we listen on decides,
+        and not the caller's: behind a proxy of the same pod everybody is local.
         """
         if self.who == "off":
             raise ForbiddenError("the log level is not to be changed here: --log-control is off")
-        if self.token.expected is not None:
-            return
-        if b"origin" in headers:
-            raise ForbiddenError("a page in a browser may not change the log level without a token")
-        if self.who == "auto" and self.host not in ("127.0.0.1", "::1", "localhost"):
-            raise ForbiddenError(
-                "this server has no token and listens on more than this machine; set --token-file or --log-control=open"
-            )
+        if self.own is not None:
+            self.check_own(self.own, headers)
+        elif self.token.expected is None:
+            if b"origin" in headers:
+                raise ForbiddenError("a page in a browser may not change the log level without a token")
+            if self.who == "auto" and self.host not in ("127.0.0.1", "::1", "localhost"):
+                raise ForbiddenError(
+                    "this server has no token and listens on more than this machine; set --log-token-file"
+                )
+
+    @staticmethod
+    def check_own(path: Path, headers: dict[bytes, bytes]) -> None:
+        """Compare with the token in a file, which may come and change while we run."""
+        try:
+            own = Token(path)
+        except (OSError, ValueError):
+            raise ForbiddenError(f"the token for it, --log-token-file {path}, is not there or is none") from None
+        own.check(headers.get(b"authorization"))
 
     def change(self, body: bytes) -> dict[str, Any]:
         """Take over settings; what is left out stays. Raises BadRequestError."""

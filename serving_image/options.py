@@ -113,9 +113,15 @@ OPTIONS = (
     Option(
         "log-control",
         "auto",
-        "who may change the log level while it runs: auto (with the token; without one, where --host is this machine's "
-        "own address), open, off",
+        "who may change the log level while it runs: auto (who has the token; without one, where --host is this "
+        "machine's own address), open, off",
         one_of(CONTROLS),
+    ),
+    Option(
+        "log-token-file",
+        "",
+        "file with a bearer token that is for that alone, read each time; empty: that of --token-file",
+        path_or_none,
     ),
     Option("tls-cert", "", "PEM file of the server's certificate chain; empty: plain http", path_or_none),
     Option("tls-key", "", "PEM file of its key, not encrypted", path_or_none),

@@ -61,6 +61,7 @@ class Settings:
     tls_key: Path | None = None
     token_file: Path | None = None
     log_control: str = "auto"
+    log_token_file: Path | None = None
 
 
 def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -109,4 +110,5 @@ def parse(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> S
         tls_key=given.tls_key,
         token_file=given.token_file,
         log_control=given.log_control,
+        log_token_file=given.log_token_file,
     )

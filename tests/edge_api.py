@@ -92,6 +92,8 @@ class Fake:
     began: float = 1000.0
     logging: tuple[int, dict[str, Any]] = (404, {"error": "no such path"})
     sent: bytes = b""
+    authorization: str = ""
+    """With what the log level was asked for or set."""
     release: dict[str, Any] = field(default_factory=lambda: {"name": "m", "version": "1.a", "ir": {"bin_sha256": "b"}})
 
     @property
@@ -139,6 +141,8 @@ def fake() -> Iterator[Fake]:
 
         def do_GET(self) -> None:
             how = told.how
+            if self.path == "/v2/logging":
+                told.authorization = self.headers.get("Authorization", "")
             if how == "slow":
                 over.wait(4)
             elif how == "drip":

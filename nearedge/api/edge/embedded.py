@@ -30,7 +30,7 @@ class EmbeddedSite(Shown):
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is asked yet; raises OSError where what was kept cannot be read."""
-        talk = Talk(settings.server_token, settings.timeout_s)
+        talk = Talk(settings.server_token, settings.timeout_s, settings.log_token)
         super().__init__(settings, Sampler(talk, self.addresses, settings.folder, settings.every_s), talk)
 
     def addresses(self) -> list[Address]:

@@ -36,7 +36,7 @@ async def read(talk: Talk, address: Address, name: str, models: Sequence[str], a
 
 async def write(talk: Talk, address: Address, name: str, models: Sequence[str], level: Level, at: float) -> LogLevel:
     """Set it. Raises ProblemError 409 where the server does not let us, OutsideError where it does not answer."""
-    answer = await talk.get(address, PATH, body=json.dumps(flags(level)).encode())
+    answer = await talk.post(address, PATH, json.dumps(flags(level)).encode())
     if answer.status == 404:
         raise ProblemError(409, f"model {name!r}: {TOO_OLD}")
     found = of_json(answer, address, (200, 401, 403))

@@ -56,22 +56,24 @@ class About:
 
 
 class Talk:
-    """Asks servers; `token` is the file with the bearer token that they want, None where they want none."""
+    """Asks servers; `token` is the file with the bearer token that they want, None where they want none.
 
-    def __init__(self, token: Path | None, timeout_s: float) -> None:
-        """The file is read each time: it may be replaced."""
-        self.token, self.timeout_s = token, timeout_s
+    `log_token` is the same for what is told them by POST: their log level. Where it is None `token` is sent.
+    """
 
-    async def get(
-        self, address: Address, path: str, *, largest: int = SMALL, slow: float = 1.0, body: bytes | None = None
-    ) -> client.Answer:
-        """An answer of a server, to a POST where there is a `body`; `slow` times our usual patience.
+    def __init__(self, token: Path | None, timeout_s: float, log_token: Path | None = None) -> None:
+        """The files are read each time: they may be replaced."""
+        self.token, self.timeout_s, self.log_token = token, timeout_s, log_token
 
-        Raises OutsideError.
-        """
+    async def get(self, address: Address, path: str, *, largest: int = SMALL, slow: float = 1.0) -> client.Answer:
+        """An answer of a server; `slow` times our usual patience. Raises OutsideError."""
         headers = {"Accept-Encoding": "identity", **client.with_token(self.token)}
-        url = f"{address.url.rstrip('/')}{path}"
-        return await client.ask(url, self.timeout_s * slow, headers=headers, largest=largest, body=body)
+        return await client.ask(at(address, path), self.timeout_s * slow, headers=headers, largest=largest)
+
+    async def post(self, address: Address, path: str, body: bytes) -> client.Answer:
+        """An answer of a server to JSON. Raises OutsideError."""
+        headers = {"Accept-Encoding": "identity", **client.with_token(self.log_token or self.token)}
+        return await client.ask(at(address, path), self.timeout_s, headers=headers, largest=SMALL, body=body)
 
     async def server(self, address: Address) -> Server:
         """What a server says now. Raises OutsideError where it does not answer, or not as a server of ours does."""
@@ -103,6 +105,11 @@ class Talk:
         release = await self.get(address, f"{path}/release")
         known = of_json(release, address, (200, 404))
         return About(of_json(metadata, address, (200,)), known if release.status == 200 else {})
+
+
+def at(address: Address, path: str) -> str:
+    """The URL of a path of a server."""
+    return f"{address.url.rstrip('/')}{path}"
 
 
 def of_json(answer: client.Answer, address: Address, statuses: tuple[int, ...]) -> dict[str, Any]:

@@ -16,16 +16,18 @@ FIELDS = ("model", "service", "namespace")
 class Settings:
     """`home` is NEAREDGE_HOME; `servers` are model servers besides those that `nearedge serve` started.
 
-    `server_token` is a file with the bearer token that they want. Without `target` nothing is known of git, without
-    `prometheus` availability is what we saw ourselves; `prometheus_token` is a file, too, and `ca` one with the
-    certificates to trust there. `every_s`: seconds between two looks. On a cluster, `namespace` is that of the models,
-    and `server_address` says where they answer, with {model}, {service} and {namespace} filled in; empty: by Service.
+    `server_token` is a file with the bearer token that they want, `log_token` one for their log level alone. Without
+    `target` nothing is known of git, without `prometheus` availability is what we saw ourselves; `prometheus_token` is
+    a file, too, and `ca` one with the certificates to trust there. `every_s`: seconds between two looks. On a cluster,
+    `namespace` is that of the models, and `server_address` says where they answer, with {model}, {service} and
+    {namespace} filled in; empty: by Service.
     """
 
     home: Path
     site: str = "local"
     servers: tuple[str, ...] = ()
     server_token: Path | None = None
+    log_token: Path | None = None
     target: Target | None = None
     git_access: git.Access = field(default_factory=git.Access)
     prometheus: str = ""

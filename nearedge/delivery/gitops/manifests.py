@@ -26,6 +26,7 @@ second more is one later that the model is back.
 REQUEST_S = 30
 GRACE_S = DRAIN_S + REQUEST_S + 10
 TMP_LIMIT = "64Mi"
+LOG_CONTROL, LOG_CONTROL_AT = "log-control", "/etc/nearedge/log-control"
 START_EVERY_S, STARTS = 2, 90
 STRATEGY_NOTE = "nearedge.dev/rollout"
 DRAIN = "DRAIN_SECONDS"
@@ -151,8 +152,11 @@ def pod(record: Record) -> Object:
 
 
 def volumes() -> list[Object]:
-    """The only place that the server can write to."""
-    return [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}}]
+    """The only place that the server can write to; the token for its log level, where the site has one (ADR 0031)."""
+    return [
+        {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
+        {"name": LOG_CONTROL, "secret": {"secretName": f"nearedge-{LOG_CONTROL}", "optional": True}},
+    ]
 
 
 def limits(share: Resources) -> Object:
@@ -183,7 +187,10 @@ def container(share: Resources, image: str, drain: int) -> Object:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # the path inside the pod
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # the path inside the pod
+            {"name": LOG_CONTROL, "mountPath": LOG_CONTROL_AT, "readOnly": True},
+        ],
     }
 
 
@@ -196,6 +203,7 @@ def settings(image: str, drain: int = DRAIN_S) -> dict[str, str]:
         DRAIN: str(drain),
         "REQUEST_TIMEOUT_SECONDS": str(REQUEST_S),
         "IMAGE_DIGEST": image.rpartition("@")[2],
+        "LOG_TOKEN_FILE": f"{LOG_CONTROL_AT}/token",
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,16 +10,19 @@ import requests
 
 from serving_image import logs
 from serving_image.auth import Token
-from serving_image.faults import BadRequestError, ForbiddenError
+from serving_image.faults import BadRequestError, ForbiddenError, UnauthorizedError
 from serving_image.log_control import LogControl, flags, wanted
 
 PATH = "/v2/logging"
 
 
-def of(log_control: str = "auto", host: str = "127.0.0.1", token: bytes | None = None) -> LogControl:
+def of(
+    log_control: str = "auto", host: str = "127.0.0.1", token: bytes | None = None, own: Path | None = None
+) -> LogControl:
     found = Token(None)
     found.expected = token
-    return LogControl(SimpleNamespace(log_level="info", log_control=log_control, host=host), found)
+    told = {"log_level": "info", "log_control": log_control, "host": host, "log_token_file": own}
+    return LogControl(SimpleNamespace(**told), found)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,23 @@ def test_a_page_in_a_browser_may_not_without_a_token() -> None:
     of(token=b"t").check({b"origin": b"http://own.example"})
 
 
+def test_a_token_for_this_alone_comes_and_changes_while_it_runs(tmp_path) -> None:
+    path = tmp_path / "token"
+    control = of(host="0.0.0.0", token=b"bearer clients", own=path)
+    assert control.judges("POST", PATH) and not control.judges("GET", PATH)
+    for text in ("own", "new"):
+        with pytest.raises(ForbiddenError, match="--log-token-file"):
+            control.check({b"authorization": b"Bearer clients"})
+        path.write_text(f"{text}\n")
+        control.check({b"authorization": f"Bearer {text}".encode()})
+        for other in (b"Bearer clients", b"Bearer ", b"Basic own"):
+            with pytest.raises(UnauthorizedError):
+                control.check({b"authorization": other})
+        path.unlink()
+    with pytest.raises(ForbiddenError, match="off"):
+        of("off", own=path).check({})
+
+
 def test_at_debug_every_request_is_logged_unless_none_is_to_be() -> None:
     saved = logs.LOGGER.level
     few, none = logs.Sampled(0.0), logs.Sampled(None)
@@ -113,6 +134,23 @@ def test_the_log_of_a_server_that_runs(released, start, tmp_path) -> None:
         ("info", "debug"), ("debug", "error"), ("error", "info")
     ]  # fmt: skip
     assert "loud" in str(lines) and "quiet" not in str(lines)
+
+
+def test_whoever_infers_does_not_set_it_where_it_has_a_token_of_its_own(released, start, tmp_path) -> None:
+    for name in ("clients", "own"):
+        (tmp_path / name).write_text(name * 5)
+    running = start(released.models, f"--token-file={tmp_path / 'clients'}", f"--log-token-file={tmp_path / 'own'}")
+    url, body = running.url(PATH), {"log_info": False}
+    for method, name, status in (
+        ("GET", "clients", 200),
+        ("GET", "own", 401),
+        ("POST", "clients", 401),
+        ("POST", "own", 200),
+    ):
+        more = {"json": body} if method == "POST" else {}
+        answer = requests.request(method, url, headers={"Authorization": f"Bearer {name * 5}"}, timeout=5, **more)
+        assert answer.status_code == status, (method, name)
+    assert requests.get(running.url("/v2"), timeout=5).status_code == 401
 
 
 def test_tritons_client_sets_it(server) -> None:

@@ -52,6 +52,19 @@ def test_a_server_that_does_not_let_us_set_its_level(tmp_path, status, says, ans
     assert sent == {"log_verbose_level": 1, "log_info": True, "log_warning": True, "log_error": True}
 
 
+def test_the_token_for_the_log_level_is_sent_for_that_alone(tmp_path):
+    (tmp_path / "own").write_text("own" * 5)
+    with fake() as server:
+        server.logging = 200, {"log_level": "debug", "log_level_at_start": "info"}
+        put(tmp_path, server.url)
+        with edge(tmp_path, log_token=tmp_path / "own") as running:
+            running.until("/models", lambda page: page["items"])
+            assert running.get("/models/m/log-level")["level"] == "debug"
+            assert server.authorization == ""
+            assert running.ask("PUT", "/models/m/log-level", json={"level": "debug"}).status_code == 200
+            assert server.authorization == f"Bearer {'own' * 5}"
+
+
 ACTIONS = ["sync", "sync/pause", "sync/resume", "pre-pull"]
 
 
