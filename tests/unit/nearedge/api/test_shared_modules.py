@@ -3,10 +3,10 @@
 import asyncio
 import io
 import json
+import socket
 
 import pytest
 import requests
-import socket
 from fastapi import FastAPI, Response
 from starlette.requests import Request as Plain
 
