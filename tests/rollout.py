@@ -17,7 +17,7 @@ import yaml
 
 from nearedge.runner.sidecars import Sidecar, start_image
 from tests.pipelines.site import free_port
-from tests.service import Service
+from tests.service import Service, closed
 
 TICK_S, LOOK_S = 0.02, 0.3
 """Seconds between two looks at the pods, and at git."""
@@ -250,7 +250,7 @@ async def answers(port: int, path: str) -> bool:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return b" 200 " in await reader.readline()
     finally:
-        writer.close()
+        await closed(writer)
 
 
 def output(argv: list[str]) -> str:

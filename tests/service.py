@@ -5,6 +5,7 @@ request. Everything runs on one event loop; the servers are processes of their o
 """
 
 import asyncio
+import contextlib
 import re
 from collections import Counter
 from itertools import count
@@ -94,13 +95,24 @@ async def is_ready(port: int) -> bool:
     """What the server's readiness path says."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
         writer.write(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         line = await reader.readline()
         await reader.read()
-        writer.close()
     except OSError:
         return False
+    finally:
+        await closed(writer)
     return b" 200 " in line
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection for good: one that is only told to may outlive its event loop, which is a warning."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 class Answers(asyncio.Protocol):

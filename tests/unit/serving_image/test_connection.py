@@ -10,6 +10,7 @@ import pytest
 
 from serving_image import connection
 from serving_image.corked import Corked
+from tests.service import closed
 
 
 class Transport:
@@ -106,8 +107,8 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
         serving = asyncio.create_task(server._serve([listener]))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(b"GET /v2 HTTP/1.1\r\nHost")
-        answer = await asyncio.wait_for(reader.read(), 10)
-        writer.close()
+        answer = await asyncio.wait_for(reader.read(), 60)
+        await closed(writer)
         server.should_exit = True
         await serving
         return answer

@@ -21,6 +21,7 @@ from serving_image.repository import Repository
 from serving_image.server import Server, listen
 from serving_image.settings import parse
 from serving_image.telemetry import Telemetry
+from tests.service import closed
 
 DIGITS = "/v2/models/digits"
 ROWS = 120_000
@@ -114,8 +115,8 @@ def test_who_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch, released) -
         for request in (b"", b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"):
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(request)
-            said.append((await asyncio.wait_for(reader.read(), 10))[:12])
-            writer.close()
+            said.append((await asyncio.wait_for(reader.read(), 60))[:12])
+            await closed(writer)
         running.should_exit = True
         await serving
         return said
