@@ -75,10 +75,6 @@ def add_cluster(options: argparse.ArgumentParser) -> None:
         "--application", default="nearedge-{model}", metavar="NAME",
         help="how they are named, {model} and {site} filled in; without {model}: one for all (%(default)s)",
     )  # fmt: skip
-    options.add_argument("--argocd-namespace", default="", help="that of Argo CD's Applications, to see and steer syncs")
-    options.add_argument(
-        "--application", default="{site}-{model}", help="how a model's Application is named (%(default)s)"
-    )
     options.add_argument(
         "--server-address", default="", metavar="URL",
         help="where models answer, with {model}, {service}, {namespace} (the Service, or a pod that is not ready)",
@@ -133,12 +129,11 @@ def cluster_site(settings: "Settings", options: argparse.Namespace) -> "tuple[Si
     from nearedge.api.cluster.connection import Cluster
     from nearedge.api.cluster.reviews import AsOurselves, Judge
     from nearedge.api.edge.cluster.cluster_control import Argo, ClusterControl
-    from nearedge.api.edge.cluster.cluster_control import Argo
     from nearedge.api.edge.cluster.cluster_site import ClusterSite, rights
 
     cluster = Cluster.found(options.kubeconfig, options.context, options.namespace)
     settings = replace(settings, namespace=cluster.namespace)
-    site = ClusterSite(settings, cluster, Argo(options.argocd_namespace, options.application))
+    site = ClusterSite(settings, cluster)
     argo = Argo(options.argocd_namespace, options.application)
     site.control = ClusterControl(cluster, cluster.namespace, argo, settings.site, site.mirror)
     if options.tokens is not None:

@@ -1,7 +1,7 @@
 """A connection to the Kubernetes API: where and as whom is lightkube's to say, requests are plain JSON (ADR 0032)."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,17 @@ class Cluster:
         return read(answer.content, f"{self.server}{path}")
 
     async def lines(
-        self, path: str, *, token: str = "", quiet_s: float | None = None, **query: str | int
-    ) -> AsyncGenerator[bytes]:
+        self, path: str, *, token: str = "", quiet_s: float | None = None, opened: Callable[[], None] | None = None,
+        **query: str | int,
+    ) -> AsyncGenerator[bytes]:  # fmt: skip
         """The lines of an answer as they come, without their ends. Raises as `get` does.
 
-        `quiet_s`: seconds of silence after which the connection counts as dead; None: however long it takes.
+        `quiet_s`: seconds of silence after which the connection counts as dead; None: however long it takes. `opened`
+        is called when the answer begins, which may be long before its first line.
         """
         async with self.streamed(path, token, quiet_s, query) as answer:
+            if opened is not None:
+                opened()
             rest = b""
             async for piece in answer.aiter_bytes():
                 *whole, rest = (rest + piece).split(b"\n")

@@ -189,7 +189,8 @@ class Watched(Generic[Value]):
             "resourceVersion": self.version,
         }  # fmt: skip
         try:
-            async for line in self.cluster.lines(self.where, token=self.token, quiet_s=QUIET_S, **query):
+            lines = self.cluster.lines(self.where, token=self.token, quiet_s=QUIET_S, opened=self.well, **query)
+            async for line in lines:
                 if line.strip():
                     self.take(read(line, self.where))
         except StatusError as error:

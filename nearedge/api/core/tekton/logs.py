@@ -161,9 +161,10 @@ class Reading:
     async def pieces(self, place: Place, *, follow: bool) -> AsyncGenerator[str]:
         """The lines of a container's log, the long ones in pieces."""
         reach = self.looking.reach
-        query = {"container": place.container, **({"follow": "true"} if follow else {})}
-        where = reach.path(PODS, place.pod, "log")
-        lines = reach.cluster.lines(where, token=reach.token(self.token), quiet_s=QUIET_S, **query)
+        where, given = reach.path(PODS, place.pod, "log"), reach.token(self.token)
+        lines = reach.cluster.lines(
+            where, token=given, quiet_s=QUIET_S, container=place.container, follow="true" if follow else "false"
+        )
         async with aclosing(lines) as found:
             async for line in found:
                 text = line.decode(errors="replace").removesuffix("\r")

@@ -12,8 +12,8 @@ from nearedge.api.edge.changes import named
 from nearedge.api.edge.cluster import pod_logs, rollouts, states
 from nearedge.api.edge.cluster.caches import Caches
 from nearedge.api.edge.cluster.chronicle import Chronicle
-from nearedge.api.edge.cluster.cluster_control import Argo, ClusterControl
 from nearedge.api.edge.cluster.looks import ClusterSampler
+from nearedge.api.edge.control import NoControl
 from nearedge.api.edge.documents import Event, Log, ModelHealth, SourceState, Upgrade, Version, Versions
 from nearedge.api.edge.held import absent, state_of
 from nearedge.api.edge.servers import Talk
@@ -24,7 +24,6 @@ from nearedge.api.problems import ProblemError
 from nearedge.api.streams import ServerEvent
 from nearedge.errors import OutsideError
 
-NO_ARGO = Argo("", "")
 VIRTUAL = ("nearedge.dev", "models")
 MOST_FOLLOWERS = MOST_STREAMS - 10
 """Logs that are followed at once; watches and what is read at once need streams as well."""
@@ -38,14 +37,13 @@ def rights(namespace: str) -> Mapping[Role, Right]:
 class ClusterSite(Shown):
     """The models of one namespace."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, argo: Argo = NO_ARGO) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
         """Nothing is asked yet; raises OSError where what was kept cannot be read."""
         self.cluster = cluster
         self.caches = Caches(cluster, settings.namespace)
         talk = Talk(settings.server_token, settings.timeout_s, settings.log_token)
         self.looks = ClusterSampler(talk, self.caches, settings.server_address, settings.folder, settings.every_s)
         super().__init__(settings, self.looks, talk)
-        self.control = ClusterControl(cluster, settings.namespace, argo, settings.site, self.mirror)
         self.chronicle = Chronicle(self.caches, self.sampler.events, min(2.0, settings.every_s))
 
     async def start(self) -> None:
@@ -116,6 +114,8 @@ class ClusterSite(Shown):
 
     async def of_sync(self, name: str) -> str:
         """What is known of how the site follows git, for a reason."""
+        if isinstance(self.control, NoControl):
+            return ""
         sync = await self.control.sync(name)
         last = sync.last.message if sync.last and sync.last.phase in ("Failed", "Error", "Running") else ""
         paused = "paused" if sync.paused else ""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from nearedge.api.cluster.connection import Cluster
@@ -61,11 +62,15 @@ async def tail(caches: Caches, pod: Pod, name: str, query: LogQuery) -> Tail:
     found: list[bytes] = []
     try:
         async with asyncio.timeout(PATIENCE_S):
-            found = [line async for line in caches.cluster.lines(where, token="", quiet_s=PATIENCE_S, **asked)]
+            found = [
+                line async for line in caches.cluster.lines(where, token="", quiet_s=PATIENCE_S, opened=None, **asked)
+            ]
     except TimeoutError:
         raise OutsideError(f"the log of pod {pod.name} did not come within {PATIENCE_S:g} s") from None
     except ProblemError as error:
         raise OutsideError(error.detail) from error
+    if found and not is_mark(found[0].partition(b" ")[0]):
+        raise OutsideError(f"the answer for the log of pod {pod.name} is no log: its lines have no time")
     lines = [line for piece in found for line in of_piece(piece, name)]
     if query.since is not None:
         lines = [line for line in lines if (seconds(line.time or "") or 0.0) >= query.since]
@@ -143,13 +148,14 @@ class Follower:
         elif not whole:
             asked["tailLines"] = 0
         where = path(PODS, self.caches.namespace, pod.name, "log")
-        async for piece in self.caches.cluster.lines(where, token="", quiet_s=QUIET_S, **asked):
-            mark = piece.partition(b" ")[0]
-            if not is_mark(mark) or not later(mark.decode(), self.mark):
-                continue
-            self.mark = mark.decode()
-            for line in of_piece(piece, self.name):
-                yield ServerEvent("line", line.model_dump(mode="json"), self.mark)
+        async with aclosing(self.caches.cluster.lines(where, token="", quiet_s=QUIET_S, opened=None, **asked)) as lines:
+            async for piece in lines:
+                mark = piece.partition(b" ")[0]
+                if not is_mark(mark) or not later(mark.decode(), self.mark):
+                    continue
+                self.mark = mark.decode()
+                for line in of_piece(piece, self.name):
+                    yield ServerEvent("line", line.model_dump(mode="json"), self.mark)
 
 
 def later(one: str, other: str) -> bool:
