@@ -25,6 +25,8 @@ PLAIN_HTTP ?=
 
 ## Processes that `make test` runs tests in.
 WORKERS ?= 2
+## Where `make test` leaves pictures of every page, light and dark, wide and narrow.
+SCREENSHOTS ?= build/screenshots
 
 ## Which images to build: core onnx pytorch tensorflow runtime, all of them where empty; build for build-runtime-image, api for the APIs.
 TARGETS ?=
@@ -56,7 +58,7 @@ demo: $(call stamp,$(EXTRAS)) ## Take an example from training to a served, GitO
 	@$(BIN)/python examples/demo.py --model $(MODEL) --seed $(SEED) $(if $(KEEP),--keep)
 
 test: $(call stamp,dev) ## Run all tests that a machine without a cluster can, but those of test-clients
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 \
+	NEAREDGE_SCREENSHOTS="$(abspath $(SCREENSHOTS))" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 \
 	--cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-clients: $(call stamp,dev) ## Run the tests with KServe's clients, in an environment of their own (450 MB)

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from nearedge.api.access import Access, Caller, Tokens
 from nearedge.api.core.engine import Change, LogQuery, Started
 from nearedge.api.core.models import Declared, LogLine, Param, Run, RunSummary, Step, TaskStatus, Workspace
+from nearedge.api.core.web import site
 from nearedge.api.problems import conflict, missing
 from nearedge.release.record import Record
 from tests import core_web
@@ -221,6 +222,15 @@ class Pages:
         answer = self.client.post(path, data=fields, headers=headers or {}, follow_redirects=False)
         assert answer.status_code == status, answer.text
         return answer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates():
+    """Compiled once for all tests, which takes longer than most of them."""
+    made = site.environment(site.Assets())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site, "environment", lambda _: made)
+        yield
 
 
 @pytest.fixture

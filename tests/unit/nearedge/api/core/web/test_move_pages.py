@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,10 +24,10 @@ ONE, TWO = "a" * 12, "b" * 12
 
 
 class Moving(Pages):
-    """The pages with a repository, of their own unless one is given, and their audit log."""
+    """The pages with a repository, and their audit log."""
 
-    def __init__(self, engine, folder, access=None, remote=None):
-        self.remote = remote or core_web.published(folder)
+    def __init__(self, engine, folder, remote, access=None):
+        self.remote = remote
         self.source = core_web.fleet(folder, self.remote)
         app, served = core_web.application(engine, access or Access(), self.source)
         super().__init__(served, "http://localhost")
@@ -48,14 +49,20 @@ class Moving(Pages):
 
 
 @pytest.fixture
-def moving(engine, tmp_path):
-    return Moving(engine, tmp_path)
+def own(repository, tmp_path):
+    """A repository to change."""
+    return shutil.copytree(repository, tmp_path / "gitops.git")
+
+
+@pytest.fixture
+def moving(engine, own, tmp_path):
+    return Moving(engine, tmp_path, own)
 
 
 @pytest.fixture
 def still(engine, repository, tmp_path):
     """Pages for what must not get as far as a commit: they share their repository."""
-    found = Moving(engine, tmp_path, remote=repository)
+    found = Moving(engine, tmp_path, repository)
     yield found
     assert found.commits == 2
 
@@ -203,12 +210,12 @@ def test_the_registry_is_asked_where_it_shall_be(still):
     assert "the registry lacks it" in gone.text
 
 
-def test_who_may_only_read_moves_nothing(engine, tmp_path):
+def test_who_may_only_read_moves_nothing(engine, own, tmp_path):
     """Nor do they see what others moved."""
     access = Access(
         Tokens({Caller("ann", "manage"): MANAGE_TOKEN.encode(), Caller("ray", "read"): READ_TOKEN.encode()})
     )
-    moving = Moving(engine, tmp_path, access)
+    moving = Moving(engine, tmp_path, own, access)
     moving.send("/login", "/login", token=READ_TOKEN, next="/")
     for path in ("/fleet", "/fleet?model=digits", "/models/digits", f"/models/digits/releases/{TWO}"):
         text = moving.get(path).text
