@@ -1,0 +1,31 @@
+"""How xdist deals the tests out: by files, and files that share something expensive to one process."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+TOGETHER: Sequence[tuple[str, ...]] = (
+    ("tests/images/",),  # images of ours, a minute to build
+    ("tests/pipelines/test_model_to_edge.py", "tests/pipelines/test_image_layouts.py"),  # digits, trained and released
+)
+"""Beginnings of names of files that one process runs, one after the other."""
+
+
+def unit(nodeid: str) -> str:
+    """What a test is dealt out with: its file, or the files that it belongs together with."""
+    return next((beginnings[0] for beginnings in TOGETHER if nodeid.startswith(beginnings)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` with such files together."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+    return Together(config, log)
