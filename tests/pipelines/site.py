@@ -50,7 +50,7 @@ class Site:
     def run(
         self, source: Path, *more: str, pipeline: tuple[str, ...] = ("model-to-edge",), **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """model-to-edge on `source`, with what the demo passes."""
+        """model-to-edge on `source`, with what the demo passes, but that timing is as short as it may be."""
         return self.nearedge(
             "run",
             *pipeline,
@@ -59,6 +59,7 @@ class Site:
             "-p=base-image=host",
             f"-p=git-url={self.gitops.as_uri()}",
             f"-p=test-port={free_port()}",
+            "-p=benchmark-seconds=0.3",
             f"-w=source={source}",
             f"-w=release={self.release}",
             *more,

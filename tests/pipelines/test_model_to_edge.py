@@ -1,8 +1,11 @@
 """model-to-edge on the examples and on a model unlike them: real figures, the same digest, one commit an upgrade."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from nearedge import catalog
 from nearedge.release import record
 from nearedge.release.sections import Precision
 from tests.core_api import serving
+from tests.pipelines.refusing_proxy import Proxy
 from tests.pipelines.site import Site
 
 F32_LARGEST_RELATIVE = 1e-4
@@ -25,6 +29,16 @@ def keys(node: object) -> set[str]:
     if isinstance(node, dict):
         return set(node).union(*(keys(value) for value in node.values()))
     return set().union(*(keys(value) for value in node)) if isinstance(node, list) else set()
+
+
+def test_nobody_is_asked_who_was_not_named(released: Site, refusing_proxy: Proxy) -> None:
+    """Telemetry and other surprises: the whole Pipeline ran behind a proxy that notes and refuses every host."""
+    assert released.section("optimization")["candidates"]
+    assert refusing_proxy.asked == []
+    environment = {**os.environ, "HTTP_PROXY": refusing_proxy.address, "http_proxy": refusing_proxy.address}
+    control = "import requests; requests.get('http://somebody.invalid/')"
+    subprocess.run([sys.executable, "-c", control], capture_output=True, check=False, env=environment)
+    assert any("somebody.invalid" in line for line in refusing_proxy.asked), "the proxy itself sees nothing"
 
 
 def test_digits_keep_their_accuracy_and_their_answers(released: Site) -> None:
@@ -94,10 +108,15 @@ def test_git_holds_the_release_by_digest(released: Site) -> None:
     assert "accuracy" in message
 
 
-def test_the_same_again_builds_nothing_and_commits_nothing(released: Site, trained: Callable[..., Path]) -> None:
+def test_the_same_again_builds_nothing_and_commits_nothing(
+    released: Site, trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = shutil.copytree(trained("digits"), tmp_path / "digits")
+    with (source / "model.yaml").open("a") as text:
+        text.write("# a comment changes nothing\n")
     digest, head = released.section("image")["digest"], released.git("rev-parse", "main")
     blobs = sorted(path.name for path in (released.release / "image" / "blobs" / "sha256").iterdir())
-    done = released.run(trained("digits"))
+    done = released.run(source)
     assert done.returncode == 0, done.stdout + done.stderr
     assert released.section("image")["digest"] == digest
     assert released.section("optimization")["reused"] is True
@@ -132,26 +151,26 @@ def test_a_release_is_shown_and_packed_by_http(released: Site, tmp_path: Path) -
         assert "bundle.tar" in core.ask("GET", "/runs/packed/logs", params={"task": "bundle-out"}).text
 
 
-def test_another_place_gives_the_same_digest(
-    site: Site, new_site: Callable[[], Site], trained: Callable[..., Path]
-) -> None:
-    other = new_site()
-    for place in (site, other):
-        done = place.run(trained("digits"), "-p=precision=int8")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert place.section("optimization")["precision"] == "int8"
-    assert site.section("image")["digest"] == other.section("image")["digest"]
+def chosen(site: Site) -> str:
+    """The param that asks for the precision of the release that is there."""
+    return f"-p=precision={site.section('optimization')['precision']}"
 
 
-def test_an_upgrade_is_one_commit_of_digest_record_and_figures(site: Site, trained: Callable[..., Path]) -> None:
-    assert site.run(trained("digits"), "-p=precision=fp16").returncode == 0
-    before, first = site.git("rev-parse", "main"), site.section("image")
-    done = site.run(trained("digits", 2), "-p=precision=fp16")
+def test_another_place_gives_the_same_digest(released: Site, site: Site, trained: Callable[..., Path]) -> None:
+    done = site.run(trained("digits"), chosen(released))
     assert done.returncode == 0, done.stdout + done.stderr
-    image = site.section("image")
+    assert site.section("optimization")["precision"] == released.section("optimization")["precision"]
+    assert site.section("image")["digest"] == released.section("image")["digest"]
+
+
+def test_an_upgrade_is_one_commit_of_digest_record_and_figures(again: Site, trained: Callable[..., Path]) -> None:
+    before, first = again.git("rev-parse", "main"), again.section("image")
+    done = again.run(trained("digits", 2), chosen(again))
+    assert done.returncode == 0, done.stdout + done.stderr
+    image = again.section("image")
     assert image["digest"] != first["digest"]
-    assert site.git("rev-list", "--count", f"{before}..main") == "1"
-    changed = set(site.git("diff", "--name-only", before, "main").splitlines())
+    assert again.git("rev-list", "--count", f"{before}..main") == "1"
+    changed = set(again.git("diff", "--name-only", before, "main").splitlines())
     assert "models/digits/base/release.json" in changed
     assert len(changed) <= 3
     assert all(name.startswith("models/digits/base/") for name in changed)
@@ -171,7 +190,7 @@ def test_an_upgrade_is_one_commit_of_digest_record_and_figures(site: Site, train
 def test_the_other_frameworks(
     site: Site, trained: Callable[..., Path], example: str, metric: str, at_least: float, at_most: float
 ) -> None:
-    done = site.run(trained(example))
+    done = site.run(trained(example), "-p=budget-seconds=10")
     assert done.returncode == 0, done.stdout + done.stderr
     result = site.section("verification-deployed")["metric"]
     assert result["name"] == metric
@@ -236,15 +255,11 @@ def test_your_own_model_needs_nothing_but_what_init_writes(site: Site, tmp_path:
     assert "calibration" in chosen["int8"]
 
 
-def test_a_changed_description_is_another_release(site: Site, trained: Callable[..., Path], tmp_path: Path) -> None:
-    source = tmp_path / "digits"
-    shutil.copytree(trained("digits"), source)
+def test_a_changed_description_is_another_release(again: Site, trained: Callable[..., Path], tmp_path: Path) -> None:
+    source = shutil.copytree(trained("digits"), tmp_path / "digits")
     text = (source / "model.yaml").read_text()
-    assert site.run(source, "-p=precision=f32").returncode == 0
-    first = site.section("image")["digest"]
-    (source / "model.yaml").write_text(text + "# a comment changes nothing\n")
-    assert site.run(source, "-p=precision=f32").returncode == 0
-    assert site.section("image")["digest"] == first
+    assert "count: 8" in text
     (source / "model.yaml").write_text(text.replace("count: 8", "count: 4"))
-    assert site.run(source, "-p=precision=f32").returncode == 0
-    assert site.section("image")["digest"] != first
+    first = again.section("image")["digest"]
+    assert again.run(source, chosen(again)).returncode == 0
+    assert again.section("image")["digest"] != first
