@@ -24,12 +24,12 @@ class Collector:
     def step(self) -> None:
         """Do what the changes since the last call ask for."""
         with self.store.lock:
-            if self.seen < self.store.compacted:
+            if self.seen < self.store.dropped:
                 touched = list(self.store.everything())
                 gone = set(self.store.dependents) - set(self.store.uids)
                 self.seen = self.store.revision
             else:
-                changes = self.store.after(self.seen)
+                changes = self.store.after(self.seen, open_already=True)
                 touched = list(dict.fromkeys(change.key for change in changes))
                 left = [change.object for change in changes if change.type == "DELETED"]
                 gone = {found["metadata"]["uid"] for found in left}

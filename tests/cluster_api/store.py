@@ -49,7 +49,9 @@ class Store:
         self.lock = threading.RLock()
         self.revision = 1
         self.compacted = 1
-        """The newest revision that is not remembered as a change."""
+        """What was before this revision is no longer told to who asks."""
+        self.dropped = 1
+        """What was before this one is not known at all."""
         self.most = history
         self.changes: list[Change] = []
         self.objects: dict[tuple[str, str], dict[tuple[str, str], Object]] = {}
@@ -100,17 +102,16 @@ class Store:
                 found[change.key.place] = change.before
         return found
 
-    def after(self, revision: int) -> list[Change]:
-        """The changes since; CompactedError."""
+    def after(self, revision: int, *, open_already: bool = False) -> list[Change]:
+        """The changes since; CompactedError. Watches that are open already are not touched by a compaction."""
         with self.lock:
-            if revision < self.compacted:
+            if revision < (self.dropped if open_already else self.compacted):
                 raise CompactedError
             return self.changes[bisect_left(self.changes, revision + 1, key=lambda change: change.revision) :]
 
     def compact(self) -> None:
         """Forget how it came to this."""
         with self.lock:
-            self.changes.clear()
             self.compacted = self.revision
 
     def everything(self) -> Iterator[Key]:
@@ -136,7 +137,8 @@ class Store:
     def _changed(self, change: Change) -> None:
         self.changes.append(change)
         if len(self.changes) > 2 * self.most:
-            self.compacted = self.changes[self.most - 1].revision
+            self.dropped = self.changes[self.most - 1].revision
+            self.compacted = max(self.compacted, self.dropped)
             del self.changes[: self.most]
         for listener in self.listeners:
             listener()

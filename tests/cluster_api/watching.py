@@ -63,6 +63,7 @@ class Watch:
             why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
             fault = f'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: {why}'
             raise statuses.ApiError(422, "Invalid", fault)
+        self.open = not self.revision
         self.initial = self.first()
 
     def first(self) -> list[Event]:
@@ -81,9 +82,10 @@ class Watch:
     def next(self) -> list[Event]:
         """The changes since the last call; 410."""
         try:
-            changes = self.store.after(self.revision)
+            changes = self.store.after(self.revision, open_already=self.open)
         except CompactedError:
             raise statuses.too_old(self.revision, self.store.compacted + 1) from None
+        self.open = True
         if changes:
             self.revision = changes[-1].revision
         events = [self.event(change) for change in changes if self.mine(change)]
