@@ -19,7 +19,7 @@ PATIENCE_S = 3.0
 GOES_S, LOOK_S = 10.0, 0.2
 """How long the pod before may take to go, and how often we look."""
 MOST_EVENTS = 50
-NONE = "nobody asked for one, or it went with the release before"
+NONE = "nobody asked for one"
 Wanted = Callable[[str, str | None], Awaitable[Image]]
 """The image of a model by its digest, or that which git wants. Raises ProblemError 409 where there is none."""
 

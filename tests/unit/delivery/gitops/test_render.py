@@ -103,6 +103,10 @@ def test_the_pod_is_restricted_and_named_by_digest() -> None:
     assert server["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
     environment = {one["name"]: one["value"] for one in server["env"]}
     assert environment["NEAREDGE_IMAGE_DIGEST"] == "sha256:" + "d" * 64
+    (own,) = [one for one in pod["volumes"] if one["name"] == "log-control"]
+    assert own["secret"] == {"secretName": "nearedge-log-control", "optional": True}
+    (mount,) = [one for one in server["volumeMounts"] if one["name"] == "log-control"]
+    assert environment["NEAREDGE_LOG_TOKEN_FILE"] == f"{mount['mountPath']}/token" and mount["readOnly"]
     longest = sum(int(environment[f"NEAREDGE_{name}_SECONDS"]) for name in ("DRAIN", "REQUEST_TIMEOUT"))
     assert pod["terminationGracePeriodSeconds"] > longest
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()

@@ -152,17 +152,22 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("action", "patch", "says"), REFUSED)
-def test_what_cannot_be_is_409_and_changes_nothing(cluster, tmp_path, action, patch, says):
-    cluster.patch(f"{WHERE}/nearedge-m", patch)
-    before = cluster.get(f"{WHERE}/nearedge-m")
+def test_what_cannot_be_is_409_and_changes_nothing(cluster, tmp_path):
+    fresh = {
+        key: cluster.get(f"{WHERE}/nearedge-m")[key] for key in ("apiVersion", "kind", "metadata", "spec", "status")
+    }
     with controlled(cluster, tmp_path) as running:
         begun(running)
-        answer = running.ask("POST", f"/models/m/{action}")
-        assert answer.status_code == 409 and says in answer.json()["detail"], answer.text
-        assert running.get("/models/m/sync")["application"]
-        assert running.get("/audit", params={"limit": 1})["items"][0]["outcome"] == "failed"
-    assert cluster.get(f"{WHERE}/nearedge-m") == before
+        for action, patch, says in REFUSED:
+            cluster.delete(f"{WHERE}/nearedge-m")
+            cluster.apply(fresh)
+            cluster.patch(f"{WHERE}/nearedge-m", patch)
+            before = cluster.get(f"{WHERE}/nearedge-m")
+            answer = running.ask("POST", f"/models/m/{action}")
+            assert answer.status_code == 409 and says in answer.json()["detail"], answer.text
+            assert running.get("/models/m/sync")["application"]
+            assert running.get("/audit", params={"limit": 1})["items"][0]["outcome"] == "failed"
+            assert cluster.get(f"{WHERE}/nearedge-m") == before
 
 
 def test_a_pause_that_somebody_would_put_back_is_refused(cluster, tmp_path):
@@ -372,6 +377,14 @@ def test_how_a_pull_stands(status, state, says):
 def test_an_image_without_a_server_is_pulled_as_well():
     made = pulls.container(Image(A, A.rpartition("@")[2], "1", "modelcar"))
     assert made["command"] == ["true"] and "args" not in made
+
+
+def test_an_application_of_the_whole_site_names_its_models():
+    resources = [
+        {"kind": kind, "name": name}
+        for kind, name in (("Deployment", "b"), ("InferenceService", "a"), ("Service", "s"))
+    ]
+    assert applications.models("b", {"resources": resources}) == ["a", "b"]
 
 
 def test_our_manifests_let_a_pause_last():
