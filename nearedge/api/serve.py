@@ -1,4 +1,7 @@
-"""Serving an application with uvicorn: on loopback unless there are tokens, with TLS where it is given."""
+"""Serving an application with uvicorn: on loopback unless there are tokens, with TLS where it is given.
+
+A certificate that is renewed while we serve, as a cluster's are, is taken for the connections that come after.
+"""
 
 import ipaddress
 import socket
@@ -11,6 +14,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from nearedge.errors import UsageError
+from nearedge.progress import say
+
+RENEW_TICKS = 600
+"""uvicorn's ticks, of a tenth of a second, between two looks at the certificate's files."""
 
 
 @dataclass(frozen=True)
@@ -75,4 +82,35 @@ def serve(app: ASGIApp, listening: Listening, listener: socket.socket) -> None:
     except (ssl.SSLError, OSError) as error:
         raise UsageError(f"--tls-cert, --tls-key: {error}") from error
     with suppress(KeyboardInterrupt):  # uvicorn hands the signal on when everything has ended
-        uvicorn.Server(config).run(sockets=[listener])
+        Renewing(config).run(sockets=[listener])
+
+
+class Renewing(uvicorn.Server):
+    """Sees when certificate and key are new ones."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        """`config` is loaded."""
+        super().__init__(config)
+        self.loaded = self.times()
+
+    def times(self) -> tuple[int, ...]:
+        """When the files were written, in nanoseconds; empty without TLS. Raises OSError."""
+        files = [self.config.ssl_certfile, self.config.ssl_keyfile]
+        return tuple(Path(file).stat().st_mtime_ns for file in files if file)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second."""
+        if self.config.ssl is not None and counter % RENEW_TICKS == 0:
+            self.renew(self.config.ssl)
+        return await super().on_tick(counter)
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Take what is new. What cannot be used is said and left: the old one serves until it is over."""
+        try:
+            times = self.times()
+            if times != self.loaded:
+                self.loaded = times
+                context.load_cert_chain(str(self.config.ssl_certfile), self.config.ssl_keyfile)
+                say("a new certificate is used from now on")
+        except (OSError, ssl.SSLError) as error:
+            say(f"the new certificate or its key cannot be used, the old one stays: {error}")
