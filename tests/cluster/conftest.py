@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import ground as grounds
-from tests.cluster.apis import ClusterCore, core
+from tests.cluster.apis import ClusterCore, ClusterEdge, core, edge
 from tests.cluster.ground import Ground
 
 
@@ -50,3 +50,17 @@ def own_ground(tmp_path: Path) -> Iterator[Ground]:
         pytest.skip("faults are the API server's for tests; a real cluster's is left in peace")
     with grounds.ground(tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def site(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterEdge]:
+    """The edge's API as somebody has it who may manage models."""
+    manager = ground.user(grounds.rules("edge/components/api/people.yaml", "nearedge-models-manage"))
+    with edge(ground, tmp_path_factory.mktemp("site") / "home", manager) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def viewer(ground: Ground) -> str:
+    """A token of somebody who may look at models."""
+    return ground.user(grounds.rules("edge/components/api/people.yaml", "nearedge-models-view"))

@@ -1,7 +1,6 @@
 """Runs on a cluster: start, once for each key, refuse, list, watch."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -127,21 +126,13 @@ def test_runs_are_listed_filtered_and_paged(called: ClusterCore) -> None:
 
 def test_who_watches_sees_changes_and_goes_on_where_it_was(called: ClusterCore) -> None:
     """Server-sent events; with Last-Event-ID nothing is lost in between."""
-    events = called.events("/runs/events")
-    name = called.start(name="watched", params={"who": "watch"}).json()["name"]
-    number = next(number for _, run, number in events if run["name"] == name)
-    events.close()
+    with called.watched() as changes:
+        name = called.start(params={"who": "watch"}).json()["name"]
+        number = next(number for run, _, number in changes if run == name)
     called.ended(name)
     assert called.ask("DELETE", f"/runs/{name}").status_code == 204
-    later = called.events("/runs/events", {"Last-Event-ID": number})
-    kinds = []
-    for kind, data, _ in islice(later, 50):
-        if data["name"] == name:
-            kinds.append((kind, data["state"]))
-            if kind == "deleted":
-                break
-    later.close()
-    assert kinds[-1][0] == "deleted"
+    with called.watched(number) as changes:
+        assert next(state for run, state, _ in changes if run == name and state == "deleted")
 
 
 def test_the_events_of_a_run_end_with_it(api: ClusterCore) -> None:

@@ -114,7 +114,10 @@ class ArgoCD:
             "message": fault or "successfully synced (all tasks run)", "startedAt": begun,
             "finishedAt": documents.now(), "syncResult": {"revision": revision, "source": source, "resources": []},
         }  # fmt: skip
-        status = self.compared(application, head, None if fault else revision) | {"operationState": state}
+        before = application["status"]
+        live = revision if not fault else before["history"][-1]["revision"] if before.get("history") else None
+        status = self.compared(application, head, live)
+        status["operationState"] = documents.replacing(before.get("operationState"), state)
         if not fault:
             history = list(application["status"].get("history") or [])
             number = history[-1]["id"] + 1 if history else 0

@@ -60,3 +60,12 @@ def event(  # every part of it is another word of the same sentence
         "firstTimestamp": now(), "lastTimestamp": now(), "eventTime": None,
         "source": {"component": by, **host}, "reportingComponent": by, "reportingInstance": host.get("host", ""),
     }  # fmt: skip
+
+
+def replacing(old: object, new: object) -> object:
+    """The merge patch (RFC 7386) that makes `new` of `old`."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return new
+    return {key: replacing(old.get(key), value) for key, value in new.items()} | {
+        key: None for key in old if key not in new
+    }
