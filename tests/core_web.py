@@ -53,7 +53,7 @@ spec:
   tasks:
     - name: fetch
       taskSpec:
-        steps: [{name: get, image: nearedge/core:0.1.0, command: [sh, -c], args: [echo fetching; sleep 0.3; echo fetched]}]
+        steps: [{name: get, image: nearedge/core:0.1.0, command: [sh, -c], args: [echo fetching; echo fetched]}]
     - name: measure
       runAfter: [fetch]
       params: [{name: model, value: $(params.model)}]
@@ -68,7 +68,9 @@ spec:
             command: [sh, -c]
             args:
               - |
-                for turn in 1 2 3; do echo "turn $turn: $1"; sleep 0.2; done
+                for turn in 1 2; do echo "turn $turn: $1"; done
+                while [ -e $(workspaces.release.path)/hold ]; do sleep 0.1; done
+                echo "turn 3: $1"
                 case "$1" in broken*) echo "$1: does not load" >&2; exit 1;; esac
                 mkdir -p $(workspaces.release.path)/report
                 printf '<!doctype html><html lang="en"><title>Report</title><style>h1{color:rgb(0,100,0)}</style><h1>Report of %s</h1>' "$1" \\

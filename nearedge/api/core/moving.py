@@ -41,18 +41,21 @@ class Doing:
         if move.dry_run:
             what["dry_run"] = True
         try:
-            done = self.once(caller, move, key, now, patience_s)
+            done, again = self.once(caller, move, key, now, patience_s)
         except (ProblemError, NearedgeError) as error:
             self.audit.say(caller, action, what, "refused", str(error))
             raise
         detail = f"commit {done.commit}: {', '.join(one.site for one in done.sites) or 'no site'}"
+        if again:
+            self.audit.say(caller, action, what, "unchanged", f"asked for again; {detail}")
+            return done
         self.audit.say(caller, action, what, "done" if done.changed and not done.dry_run else "unchanged", detail)
         return done
 
-    def once(self, caller: Caller, move: Move, key: str, now: Timeline, patience_s: float) -> Moved:
-        """Do it, unless the key says that it was done."""
+    def once(self, caller: Caller, move: Move, key: str, now: Timeline, patience_s: float) -> tuple[Moved, bool]:
+        """Do it, unless the key says that it was done; and whether it was."""
         if not key:
-            return self.within_slots(move, now)
+            return self.within_slots(move, now), False
         asked = (move.name, move.to, move.sites, move.expected, move.dry_run, move.forward)
         request = "\n".join(map(str, (*asked, move.plan) if move.plan else asked))
         held = (caller.name, key)
@@ -60,10 +63,10 @@ class Doing:
         try:
             found = self.answers.find(*held, request)
             if found is not None:
-                return Moved.model_validate_json(found)
+                return Moved.model_validate_json(found), True
             done = self.within_slots(move, now)
             self.answers.keep(*held, request, done.model_dump_json())
-            return done
+            return done, False
         finally:
             with self.lock:
                 self.under_way.pop(held).set()

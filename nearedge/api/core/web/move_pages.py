@@ -137,9 +137,7 @@ async def refused(
 ) -> Response:
     """The form as it was sent, with why it was not done."""
     if isinstance(error, NearedgeError):
-        return await form_page(
-            request, visitor, verb, name, choice, error=str(error), status=status_of(error)
-        )
+        return await form_page(request, visitor, verb, name, choice, error=str(error), status=status_of(error))
     answer = await form_page(request, visitor, verb, name, choice, error=error.detail, status=error.status)
     answer.headers.update(error.headers)
     return answer

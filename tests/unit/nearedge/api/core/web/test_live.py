@@ -10,6 +10,7 @@ from nearedge.api.core.models import LogLine, RunSummary
 from nearedge.api.core.web import live, timeline, wording
 from nearedge.api.core.web.live import Picture
 from nearedge.api.problems import missing
+from tests.core_web import NEVER_S
 from tests.unit.nearedge.api.core.web.conftest import run_of
 
 
@@ -35,7 +36,7 @@ def sent(engine, pictures):
         engine.queue = asyncio.Queue()
         return [(event.kind, event.data) async for event in live.pictures(engine, "", "r", shown)]
 
-    return asyncio.run(asyncio.wait_for(collected(), 10))
+    return asyncio.run(asyncio.wait_for(collected(), NEVER_S))
 
 
 def test_a_picture_now_after_each_change_and_at_the_end(engine):
