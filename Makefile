@@ -64,6 +64,11 @@ test: $(call stamp,dev) ## Run all tests that a machine without a cluster can, b
 test-clients: $(call stamp,dev) ## Run the tests with KServe's clients, in an environment of their own (450 MB)
 	$(BIN)/python -m pytest -m clients tests/clients
 
+test-cluster: $(call stamp,dev) ## Run tests/cluster on the cluster of KUBECONFIG, in a namespace of their own: needs Tekton
+	@[ -n "$$KUBECONFIG" ] || { echo "make test-cluster: KUBECONFIG is not set; name a cluster with Tekton Pipelines" \
+	"1.0 or newer and its administrator's kubeconfig"; exit 2; }
+	NEAREDGE_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
+
 check: $(call stamp,dev) ## Lint, types, generated files and manifests against their schemas
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -97,4 +102,4 @@ $(BIN)/python:
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(subst +,$(comma),$*))
 
-.PHONY: help demo test test-clients check generate images examples install clean
+.PHONY: help demo test test-clients test-cluster check generate images examples install clean

@@ -125,7 +125,7 @@ def edge(ground: Ground, home: Path, token: str) -> Iterator[ClusterEdge]:
     cluster = Cluster.found(ground.config_of(own), namespace=ground.namespace)
     settings = Settings(
         home, site="edge-1", namespace=ground.namespace, every_s=0.5, timeout_s=1.0,
-        server_address="" if ground.fake is None else "http://127.0.0.1:1",
+        server_address="http://127.0.0.1:1",
     )  # fmt: skip
     site = ClusterSite(settings, cluster)
     argo = Argo(ground.namespace, "nearedge-{model}")

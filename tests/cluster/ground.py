@@ -1,7 +1,8 @@
 """Where the tests run: a namespace of a real cluster, or of the API server for tests with stand-ins for controllers.
 
 A real one where NEAREDGE_TEST_CLUSTER=1 and KUBECONFIG is set, as `make test-cluster` does. It needs Tekton Pipelines
-1.0 or newer and the right to make namespaces, ServiceAccounts, Roles and what lies in them.
+1.0 or newer, nodes that can pull NEAREDGE_TEST_IMAGE, and an administrator: a namespace, ServiceAccounts, Roles and
+ClusterRoleBindings are made, and removed at the end.
 """
 
 import os
@@ -69,6 +70,8 @@ class Ground:
     portal: BlockingPortal
     cluster: Cluster
     fake: FakeApi | None
+    own_uids: bool = False
+    """Whether the cluster chooses the users that pods run as, as OpenShift does."""
     bound: list[str] = field(default_factory=list)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -123,7 +126,8 @@ class Ground:
 
     def apply(self, text: str) -> None:
         """New objects, tekton.dev/v1, of YAML."""
-        for one in yaml.safe_load_all(text.replace("IMAGE", IMAGE)):
+        text = text.replace("IMAGE", IMAGE).replace("runAsUser: 1001, ", "" if self.own_uids else "runAsUser: 1001, ")
+        for one in yaml.safe_load_all(text):
             group, _, version = one["apiVersion"].rpartition("/")
             self.create(Api(group, version, f"{one['kind'].lower()}s"), one)
 
@@ -158,6 +162,9 @@ class Ground:
         context = next(one for one in known["contexts"] if one["name"] == known["current-context"])
         known["users"] = [{"name": "own", "user": {"token": token} if token else {}}]
         context["context"] |= {"user": "own", "namespace": self.namespace}
+        for one in known["clusters"]:
+            if authority := one["cluster"].get("certificate-authority"):
+                one["cluster"]["certificate-authority"] = str(self.kubeconfig.absolute().parent / authority)
         found = self.folder / f"{secrets.token_hex(4)}.kubeconfig"
         found.write_text(yaml.safe_dump(known))
         return found
@@ -185,6 +192,8 @@ def namespace(portal: BlockingPortal, kubeconfig: Path, folder: Path, fake: Fake
     cluster = portal.call(lambda: opened(kubeconfig, name))
     found = Ground(kubeconfig, name, folder, portal, cluster, fake)
     try:
+        groups = portal.call(cluster.get, "/apis")["groups"]
+        found.own_uids = any(one["name"] == "security.openshift.io" for one in groups)
         found.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         found.apply((HERE / "pipelines.yaml").read_text())
         yield found

@@ -89,9 +89,16 @@ def test_another_release_is_rolled_out(site: ClusterEdge, ground: Ground) -> Non
     """The new pod takes the old one's place, and both is in the upgrades' history or the events."""
     deployed(ground, "moving", f"echo first; {WAITS}")
     first = site.health("moving", lambda one: one["ready"] is True)["pods"][0]["name"]
-    body = deployment("moving", f"echo second; {WAITS}")
-    body["metadata"]["labels"]["app.kubernetes.io/version"] = "2.b"
-    ground.patch(DEPLOYMENTS, "moving", {"metadata": {"labels": body["metadata"]["labels"]}, "spec": body["spec"]})
+    containers = ground.get(DEPLOYMENTS, "moving")["spec"]["template"]["spec"]["containers"]
+    containers[0]["command"] = ["sh", "-c", f"echo second; {WAITS}"]
+    ground.patch(
+        DEPLOYMENTS,
+        "moving",
+        {
+            "metadata": {"labels": {"app.kubernetes.io/version": "2.b"}},
+            "spec": {"template": {"spec": {"containers": containers}}},
+        },
+    )
     site.until(
         "/models/moving/health", lambda one: one["ready"] is True and one["pods"] and one["pods"][0]["name"] != first
     )
