@@ -87,6 +87,8 @@ class Pulling:
             raise conflict(f"model {model!r}: its Deployment asks for {image.digest} already")
         before = await self.pod(model)
         if before is not None:
+            if not pulls.is_ours(before):
+                raise conflict(f"model {model!r}: the pod {pulls.name_of(model)} is somebody else's")
             same = before["spec"]["containers"][0]["image"] == image.name
             if same and pulls.state(before)[0] != "failed":
                 return await self.told(model, before)

@@ -81,6 +81,11 @@ def container(image: Image) -> Object:
     }
 
 
+def is_ours(made: Object) -> bool:
+    """Whether we made a pod of that name."""
+    return bool((made["metadata"].get("labels") or {}).get("app.kubernetes.io/component") == COMPONENT)
+
+
 def state(made: Object) -> tuple[PullState, str, str | None]:
     """How far it is, why it is no further, and when it ended."""
     status = made.get("status") or {}

@@ -15,7 +15,7 @@ from nearedge.api.edge.desired import Image
 from nearedge.api.problems import ProblemError
 from nearedge.delivery.gitops.publish import Target
 from tests.cluster_api import served
-from tests.edge_cluster import NAMESPACE, A, B, cluster_edge, deployment, event, now
+from tests.edge_cluster import NAMESPACE, A, B, cluster_edge, deployment, event, now, pod
 
 PATIENCE = 30
 MANIFESTS = Path(__file__).parents[5] / "manifests" / "edge"
@@ -343,6 +343,10 @@ def test_what_there_is_not_to_be_pulled(cluster, tmp_path, place):
         answer = running.ask("POST", "/models/m/pre-pull")
         assert answer.status_code == 409 and "asks for" in answer.json()["detail"]
         assert running.get("/audit", params={"limit": 1})["items"][0]["what"] == "pre-pull the next image"
+        cluster.apply(deployment("m", A), pod("m", "nearedge-pre-pull-m", A))
+        answer = running.ask("POST", "/models/m/pre-pull")
+        assert answer.status_code == 409 and "somebody else's" in answer.json()["detail"]
+        cluster.delete(POD)
     with controlled(cluster, tmp_path / "other") as running:
         begun(running)
         answer = running.ask("POST", "/models/m/pre-pull")
