@@ -41,7 +41,11 @@ def test_an_exception_is_told_without_its_text(lines) -> None:
     assert "secret" not in json.dumps(line)
 
 
-def test_configure_sends_ours_and_uvicorns_warnings_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configure_sends_ours_and_uvicorns_warnings_to_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "level", logging.NOTSET)  # other tests run uvicorn, too
+    logging.getLogger("uvicorn.error").manager._clear_cache()
     saved = {
         name: (logging.getLogger(name).handlers, logging.getLogger(name).level) for name in ("serving_image", "uvicorn")
     }
