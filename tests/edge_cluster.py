@@ -47,9 +47,10 @@ def deployment(model: str, image: str, **more: Any) -> Object:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": head, "spec": spec}
 
 
-def pod(model: str, name: str, image: str, **status: Any) -> Object:
+def pod(model: str, name: str, image: str, *, port: int = 8080, **status: Any) -> Object:
     """A pod with what its kubelet tells."""
-    spec = {"nodeName": "node-1", "containers": [{"name": "server", "image": image}]}
+    box = {"name": "server", "image": image, "ports": [{"name": "http", "containerPort": port}]}
+    spec = {"nodeName": "node-1", "containers": [box]}
     head = {"name": name, "namespace": NAMESPACE, "labels": labels(model)}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": head, "spec": spec, "status": status}
 
