@@ -258,6 +258,19 @@ def test_a_pause_that_was_undone_elsewhere_is_told(cluster, tmp_path):
         assert done(running, "sync/resume")["reason"] == ""
 
 
+def test_the_log_level_is_that_of_the_models_server(cluster, server, tmp_path):
+    cluster.apply(deployment("digits", A))
+    with controlled(cluster, tmp_path, server_address=server.url("")) as running:
+        running.until("/models", lambda page: any(one["version"] for one in page["items"]), PATIENCE)
+        try:
+            found = running.ask("PUT", "/models/digits/log-level", json={"level": "debug"})
+            assert found.status_code == 200 and found.json()["at_start"] == "info", found.text
+            assert server.get("/v2/logging").json()["log_level"] == "debug"
+        finally:
+            running.ask("PUT", "/models/digits/log-level", json={"level": "info"})
+            cluster.delete(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/digits")
+
+
 @pytest.fixture
 def place(fresh_place):
     """A GitOps repository in which edge-1 ran release a of m and is to run b; c has been there for others since."""
