@@ -44,6 +44,11 @@ class ClusterCore(Core):
         """Kind, data and number of the events of a stream."""
         return super().events(path, {"Authorization": f"Bearer {self.token}", **(headers or {})})
 
+    def until_run(self, name: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The run as its events tell of it, once it fits."""
+        with closing(self.events(f"/runs/{name}/events")) as found:
+            return next(data for kind, data, _ in found if kind == "run" and fits(data))
+
     @contextmanager
     def watched(self, seen: str = "") -> Iterator[Iterator[tuple[str, str, str]]]:
         """Name, state and number of each change of a run, from now on or since `seen`; `deleted` is a state, too."""

@@ -77,9 +77,7 @@ def test_an_image_that_cannot_be_pulled_is_the_reason(called: ClusterCore) -> No
 def test_a_pod_that_fits_no_node_is_the_reason(called: ClusterCore) -> None:
     """While it waits; a cancel ends it."""
     name = called.start("huge", params={}).json()["name"]
-    for kind, run, _ in called.events(f"/runs/{name}/events"):
-        if kind == "run" and "Insufficient cpu" in run["tasks"][0]["message"]:
-            break
+    called.until_run(name, lambda run: any("Insufficient cpu" in one["message"] for one in run["tasks"]))
     assert called.ask("POST", f"/runs/{name}/cancel").status_code == 202
     assert called.ended(name)["state"] == "Cancelled"
 
