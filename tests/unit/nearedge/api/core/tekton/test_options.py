@@ -20,7 +20,7 @@ from scripts import api
         (["--cluster-access=caller"], 2, "--cluster-access goes with --engine tekton"),
         (["--fs-group="], 2, "--fs-group goes with --engine tekton"),
         (["--engine=tekton", "--fs-group=me"], 2, "--fs-group me: is no number of a group"),
-        (["--engine=tekton", "--kubeconfig=/nowhere"], 1, "no cluster is configured: Configuration file /nowhere not found"),
+        (["--engine=tekton", "--kubeconfig=/nowhere"], 1, "no cluster is configured: Configuration file /nowhere"),
         (["--host=0.0.0.0"], 2, "give --tokens as well"),
     ],
 )  # fmt: skip
