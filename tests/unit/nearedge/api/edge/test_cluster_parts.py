@@ -1,4 +1,4 @@
-"""Parts of a site on a cluster: real model servers, pods that no Service leads to, Prometheus with a token, the program."""
+"""Parts of a site on a cluster: real servers, pods that no Service leads to, Prometheus with a token, the program."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def test_a_real_server_is_asked_and_tested_by_way_of_the_cluster(server, tmp_pat
 def test_a_pod_that_is_not_ready_is_asked_itself(tmp_path):
     with served() as api, fake() as server:
         refused = {"name": "m", "version": "1", "state": "failed", "reason": "self-test failed: sample 2 differs"}
-        server.body = lambda path: json.dumps({"ready": False, "state": "failed", "models": [refused]}).encode()
+        server.body = lambda _: json.dumps({"ready": False, "state": "failed", "models": [refused]}).encode()
         status = {**running(ready=False), "podIP": "127.0.0.1"}
         api.apply(deployment("m", A), pod("m", "m-1-aaaaa", A, port=server.port, **status))
         with cluster_edge(api, tmp_path, server_address="") as site:
