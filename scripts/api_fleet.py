@@ -36,6 +36,9 @@ def add_options(options: argparse.ArgumentParser) -> None:
     group.add_argument("--dockerconfig", type=optional_path, metavar="DIR", help="folder that holds config.json")
     group.add_argument("--prometheus", default="", metavar="URL", help="the core's Prometheus; empty: none")
     group.add_argument("--prometheus-token", type=optional_path, metavar="FILE", help="a bearer token for it")
+    group.add_argument(
+        "--prometheus-ca", type=optional_path, metavar="FILE", help="certificates to trust there (that of --ca-bundle)"
+    )
 
 
 def settings(given: argparse.Namespace, home: Path, *, local: bool = True) -> "FleetSettings":
@@ -54,7 +57,7 @@ def settings(given: argparse.Namespace, home: Path, *, local: bool = True) -> "F
     check = partial(image_check, given.registry, registry, lambda _: None)
     place = None
     if given.prometheus:
-        ca_bundle = given.ca_bundle / CA_FILE if given.ca_bundle else None
+        ca_bundle = given.prometheus_ca or (given.ca_bundle / CA_FILE if given.ca_bundle else None)
         place = PrometheusPlace(given.prometheus, given.prometheus_token, ca_bundle)
     return FleetSettings(
         state=home / "api" / "fleet",

@@ -28,6 +28,7 @@ ADDED = {
     "edge/components/api-volume": MICROSHIFT,
     "core/components/signed-commits": CALLER,
     "core/components/checked-images": ACCOUNT,
+    "core/components/fleet-metrics": CALLER,
 }
 BY_TAG = {"quay.io/prometheus/prometheus:v3.5.0", "quay.io/brancz/kube-rbac-proxy:v0.19.1"}
 BY_DIGEST = re.compile(r"[a-z0-9.:-]+(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
@@ -190,6 +191,11 @@ def test_what_may_be_added(added: str, folder: str, tmp_path: Path) -> None:
     (container,) = pod["containers"]
     volumes = {one["name"]: one for one in pod["volumes"]}
     assert {one["name"] for one in container["volumeMounts"]} == set(volumes)
+    if added.endswith("fleet-metrics"):
+        token, _ = volumes["fleet-metrics"]["projected"]["sources"]
+        gateway = of_kind(built(MANIFESTS / "core/monitoring"), "Prometheus")[0]["spec"]["containers"]
+        assert f"--auth-token-audiences={token['serviceAccountToken']['audience']}" in gateway[1]["args"]
+        assert rights(objects, "nearedge-core") == {("nearedge-fleet", "", "fleet-reader", ""): {"bound"}}
     if added.endswith("api-volume"):
         (claim,) = of_kind(objects, "PersistentVolumeClaim")
         assert volumes["data"] == {"name": "data", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}

@@ -152,11 +152,16 @@ def test_every_webhook_is_checked_against_the_secret() -> None:
         assert secret == {"secretName": "webhook-secret", "secretKey": "token"}
 
 
-def test_who_may_write_figures_is_who_the_gateway_asks_for() -> None:
+@pytest.mark.parametrize(("file", "name"), [("access.yaml", "fleet-writer"), ("queries.yaml", "fleet-reader")])
+def test_who_may_write_figures_or_read_them_is_who_the_gateway_asks_for(file: str, name: str) -> None:
     objects = built(MANIFESTS / "core" / "monitoring")
-    (access,) = [one for one in of_kind(objects, "ConfigMap") if "access.yaml" in one.get("data", {})]
-    asked = yaml.safe_load(access["data"]["access.yaml"])["authorization"]["resourceAttributes"]
-    (role,) = of_kind(objects, "Role")
+    (access,) = [one for one in of_kind(objects, "ConfigMap") if file in one.get("data", {})]
+    asked = yaml.safe_load(access["data"][file])["authorization"]["resourceAttributes"]
+    (role,) = [one for one in of_kind(objects, "Role") if one["metadata"]["name"] == name]
     resource = f"{asked['resource']}/{asked['subresource']}"
     assert role["rules"] == [{"apiGroups": [asked["apiGroup"]], "resources": [resource], "verbs": ["create"]}]
     assert role["metadata"]["namespace"] == asked["namespace"]
+    (prometheus,) = of_kind(objects, "Prometheus")
+    (proxy,) = [one for one in prometheus["spec"]["containers"] if any(file in text for text in one["args"])]
+    path = {"access.yaml": "/api/v1/write", "queries.yaml": "/api/v1/query"}[file]
+    assert f"--allow-paths={path}" in proxy["args"], "who may do one must not get to the other"

@@ -50,6 +50,8 @@ def test_options(tmp_path) -> None:
     found = api_fleet.settings(api.parser().parse_args([*given, "--check-image=true"]), tmp_path)
     assert (found.url, found.branch, found.prometheus.url) == ("https://git.example.com/x.git", "main", "http://p:9090")
     assert found.prometheus.ca_bundle == tmp_path / "ca-bundle.crt" and found.access.ca_bundle == tmp_path
+    own = api_fleet.settings(api.parser().parse_args([*given, f"--prometheus-ca={tmp_path}/own.crt"]), tmp_path)
+    assert own.prometheus.ca_bundle == tmp_path / "own.crt"
     with pytest.raises(InputError, match="which no registry holds"):
         found.new_check()(type("R", (), {"record": release("a", url="oci:image:x")})(), "edge-1")
     with pytest.raises(UsageError, match="author-name"):
