@@ -229,6 +229,13 @@ class Running:
         self.wait_for("server ready", seconds)
         return self
 
+    def wait_in_flight(self, model: str, count: int, seconds: float = 60) -> None:
+        """Wait until so many inference requests for the model wait or are computed."""
+        series, deadline = f'nearedge_requests_in_flight{{model="{model}",version="1"}} ', time.monotonic() + seconds
+        while f"{series}{count}" not in self.get("/metrics").text.splitlines():
+            assert time.monotonic() < deadline, f"never {count} requests: {series}"
+            time.sleep(0.01)
+
     def wait_settled(self, seconds: float = 60) -> dict[str, Any]:
         """Wait until nothing is being loaded; what health/ready says then."""
         deadline = time.monotonic() + seconds

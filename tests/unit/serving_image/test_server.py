@@ -1,5 +1,6 @@
 """The process: limits under load, time-outs, and an end that drops nobody."""
 
+import contextlib
 import json
 import os
 import signal
@@ -99,15 +100,15 @@ class Load(threading.Thread):
 
 
 def test_nobody_is_dropped_while_it_drains(released, start) -> None:
-    server = start(released.models, "--drain-seconds=1.5").wait_ready()
+    server = start(released.models, "--drain-seconds=3").wait_ready()
     clients = [Load(server, keep_alive) for keep_alive in (True, True, False, False)]
     for client in clients:
         client.start()
     time.sleep(0.5)
     signalled = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    ready = requests.get(server.url("/v2/health/ready"), timeout=10, proxies={"http": ""})
+    while (ready := requests.get(server.url("/v2/health/ready"), timeout=30, proxies={"http": ""})).status_code == 200:
+        assert time.monotonic() - signalled < 30
     assert ready.status_code == 503
     assert ready.json() == {**ready.json(), "ready": False, "state": "draining", "error": "shutting down"}
     assert ready.headers["connection"] == "close"
@@ -115,12 +116,12 @@ def test_nobody_is_dropped_while_it_drains(released, start) -> None:
     for client in clients:
         client.stopping.set()
     for client in clients:
-        client.join(30)
+        client.join(60)
     assert [client.failures for client in clients] == [[], [], [], []]
     assert all(status == 200 for client in clients for _, status in client.answers)
     assert all(any(begun > signalled for begun, _ in client.answers) for client in clients)
-    assert server.process.wait(30) == 0
-    assert 1.4 < time.monotonic() - signalled < 20
+    assert server.process.wait(60) == 0
+    assert time.monotonic() - signalled > 2.9
 
 
 def test_what_was_begun_is_finished(slow: Path, start) -> None:
@@ -128,7 +129,7 @@ def test_what_was_begun_is_finished(slow: Path, start) -> None:
     post_slow(server)
     with ThreadPoolExecutor(2) as clients:
         pending = [clients.submit(post_slow, server) for _ in range(2)]
-        time.sleep(0.1)
+        server.wait_in_flight("slow", 2)
         server.process.send_signal(signal.SIGTERM)
         assert [one.result(60).status_code for one in pending] == [200, 200]
     assert server.process.wait(30) == 0
@@ -139,13 +140,13 @@ def test_an_interrupt_or_a_second_signal_ends_it_without_draining(released, star
     server = start(released.models, "--drain-seconds=60").wait_ready()
     for sig in signals:
         server.process.send_signal(sig)
-        time.sleep(0.3)
-    assert server.process.wait(10) == 0
+        time.sleep(1)  # two that come together are one
+    assert server.process.wait(30) == 0  # less than the drain
 
 
 def test_a_signal_while_loading_ends_it_too(released, start) -> None:
     server = start(released.models)
-    assert server.stop(seconds=10) == 0
+    assert server.stop() == 0
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -210,16 +211,15 @@ def test_it_listens_on_version_6_of_the_protocol() -> None:
 
 
 def test_body_and_computing_have_one_time_together(slow: Path, start) -> None:
-    server = start(slow, "--request-timeout-seconds=0.6").wait_ready()
+    server = start(slow, "--request-timeout-seconds=2").wait_ready()
     content = json.dumps(SLOW).encode()
     head = f"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(head + content[:9])
-        time.sleep(0.55)
-        begun = time.monotonic()
-        connection.sendall(content[9:])
-        assert connection.recv(1000).startswith((b"HTTP/1.1 504", b"HTTP/1.1 408"))
-        assert time.monotonic() - begun < 0.5  # anew it would be 0.6
+        time.sleep(1.9)
+        with contextlib.suppress(ConnectionError):  # it is late already where this process was held up
+            connection.sendall(content[9:])
+        assert connection.recv(1000).startswith((b"HTTP/1.1 504", b"HTTP/1.1 408"))  # in 2 s anew it would be computed
 
 
 def test_a_share_of_the_requests_is_logged(released, start) -> None:
