@@ -14,7 +14,7 @@ from nearedge.api.edge.cluster.reduced import SELECTOR, of_deployment, of_event,
 from nearedge.api.edge.documents import SourceState
 from nearedge.api.edge.held import state_of
 
-MOST_WORKLOADS, MOST_PODS, MOST_EVENTS = 256, 1000, 1000
+MOST_WORKLOADS, MOST_PODS, MOST_EVENTS = 256, 1000, 3000
 PATIENCE_S = 0.5
 """How long an answer waits for the first list."""
 MADE = re.compile(r"(-[a-z0-9]{1,12})?(-[a-z0-9]{5})?")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from nearedge.api.edge.cluster.caches import Caches
+from nearedge.api.edge.cluster.caches import MOST_WORKLOADS, Caches
 from nearedge.api.edge.cluster.objects import Happening, Pod
 from nearedge.api.edge.cluster.reasons import how
 from nearedge.api.edge.held import when
@@ -130,7 +130,10 @@ class Chronicle:
 
     def moves(self) -> Iterator[Line]:
         """Models whose newest pod has another image than the one before, and when such a pod is ready."""
-        for workload in self.caches.models():
+        workloads = self.caches.models()
+        if len(self.rollouts) > MOST_WORKLOADS:
+            self.rollouts = {one.model: self.rollouts[one.model] for one in workloads if one.model in self.rollouts}
+        for workload in workloads:
             pods = [one for one in self.caches.pods_of(workload.model) if not one.leaving]
             if not pods or pods[0].digest is None:
                 continue

@@ -16,6 +16,7 @@ from nearedge.api.edge.cluster.looks import ClusterSampler
 from nearedge.api.edge.control import NoControl
 from nearedge.api.edge.documents import Event, Log, ModelHealth, SourceState, Upgrade, Version, Versions
 from nearedge.api.edge.held import absent, state_of
+from nearedge.api.edge.memory import Seen
 from nearedge.api.edge.servers import Talk
 from nearedge.api.edge.settings import Settings
 from nearedge.api.edge.shown import Shown
@@ -90,7 +91,7 @@ class ClusterSite(Shown):
         deployed = workload and Version(version=workload.version, digest=digest, bin_sha256=None, precision=None)
         running = seen.version if seen.at or seen.digest else None
         wanted = said.value.models.get(name) if said and said.value else None
-        way = await self.way(name, wanted, deployed, running)
+        way = await self.way(seen, wanted, deployed, running)
         wanted, same, reason = changes.difference(name, self.settings.site, said, running, "", way)
         if same is None and way:
             reason = f"{reason}; {way}"
@@ -100,13 +101,14 @@ class ClusterSite(Shown):
             sources=[self.of_server(seen), self.of_git(said), self.caches.source()],
         )  # fmt: skip
 
-    async def way(self, name: str, wanted: Version | None, deployed: Version | None, running: Version | None) -> str:
+    async def way(self, seen: Seen, wanted: Version | None, deployed: Version | None, running: Version | None) -> str:
         """How far the site is on its way to what git wants; empty where there is nothing to say."""
-        found = []
+        name, found = seen.name, []
         if wanted is not None and (deployed is None or deployed.digest != wanted.digest):
             told = named(deployed) if deployed else "nothing"
             found.append(f"not synced yet, the cluster was told to run {told}{await self.of_sync(name)}")
-        if deployed is not None and (running is None or running.digest != deployed.digest):
+        same = running is not None and deployed is not None and deployed.digest in (None, running.digest)
+        if deployed is not None and not (same and (deployed.digest or seen.up)):
             cause = "" if self.caches.fault else self.looks.cause(name)
             waits = "its new pod is ready, and its server is not asked again yet"
             found.append(f"{named(deployed)} does not answer yet: {cause or self.caches.fault or waits}")

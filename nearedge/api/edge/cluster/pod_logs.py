@@ -21,8 +21,8 @@ from nearedge.errors import NearedgeError, OutsideError
 
 PATIENCE_S = 5.0
 """For the end of a log."""
-LARGEST = 4 << 20
-"""Bytes of it."""
+LONGEST = 4 * logs.LONGEST
+"""Bytes that are kept of a line; the parameter limitBytes would leave out the newest lines."""
 QUIET_S = 300.0
 """Silence after which a follower asks anew: a connection that broke without a word looks like a model without work."""
 AGAIN_S, LONGEST_S = 0.25, 10.0
@@ -52,7 +52,6 @@ async def tail(caches: Caches, pod: Pod, name: str, query: LogQuery) -> Tail:
     """The end of a pod's log. Raises OutsideError where it cannot be had, ProblemError 404 for another container."""
     asked: dict[str, str | int] = {
         "container": container_of(pod, query.container), "timestamps": "true", "tailLines": query.tail + 1,
-        "limitBytes": LARGEST,
     }  # fmt: skip
     if query.previous:
         asked["previous"] = "true"
@@ -62,9 +61,8 @@ async def tail(caches: Caches, pod: Pod, name: str, query: LogQuery) -> Tail:
     found: list[bytes] = []
     try:
         async with asyncio.timeout(PATIENCE_S):
-            found = [
-                line async for line in caches.cluster.lines(where, token="", quiet_s=PATIENCE_S, opened=None, **asked)
-            ]
+            async for line in caches.cluster.lines(where, token="", quiet_s=PATIENCE_S, opened=None, **asked):
+                found.append(line[:LONGEST])
     except TimeoutError:
         raise OutsideError(f"the log of pod {pod.name} did not come within {PATIENCE_S:g} s") from None
     except ProblemError as error:
