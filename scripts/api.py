@@ -40,6 +40,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM")
     options.add_argument("--tls-key", type=Path, metavar="FILE", help="its key in PEM")
     options.add_argument(
+        "--behind-proxy", action="store_true",
+        help="everybody comes by a router: the last address in X-Forwarded-For is theirs",
+    )  # fmt: skip
+    options.add_argument(
         "--catalog", type=Path, metavar="DIR",
         help="a folder with tasks/ and pipelines/ of your own instead of those that come with the program",
     )  # fmt: skip
@@ -56,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed; pip install 'nearedge[api]'") from error
     api_engine.check(options)
-    listening = serve.Listening(options.host, options.port, options.tls_cert, options.tls_key)
+    listening = serve.Listening(options.host, options.port, options.tls_cert, options.tls_key, options.behind_proxy)
     serve.check(listening, tokens=options.tokens is not None or options.engine == "tekton")
     engine, allowed, settings, runs = local(options) if options.engine == "local" else on_cluster(options)
     app = core_app(engine, allowed, settings)

@@ -31,6 +31,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     options.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM")
     options.add_argument("--tls-key", type=Path, metavar="FILE", help="its key in PEM")
+    options.add_argument(
+        "--behind-proxy", action="store_true",
+        help="everybody comes by a router: the last address in X-Forwarded-For is theirs",
+    )  # fmt: skip
     options.add_argument("--site", default="local", help="the site's name, as git has it (%(default)s)")
     options.add_argument(
         "--server", action="append", default=[], metavar="URL",
@@ -94,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
     from nearedge.runner import serving
 
     check(options)
-    listening = serve.Listening(options.host, options.port, options.tls_cert, options.tls_key)
+    listening = serve.Listening(options.host, options.port, options.tls_cert, options.tls_key, options.behind_proxy)
     on_cluster = options.source == "cluster"
     serve.check(listening, tokens=on_cluster or options.tokens is not None)
     settings = Settings(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nearedge.errors import UsageError
 from nearedge.progress import say
@@ -22,12 +22,16 @@ RENEW_TICKS = 600
 
 @dataclass(frozen=True)
 class Listening:
-    """Where to listen; TLS where both files are given."""
+    """Where to listen; TLS where both files are given.
+
+    `behind_proxy`: everybody comes by a proxy that adds where they come from.
+    """
 
     host: str
     port: int
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    behind_proxy: bool = False
 
 
 def check(listening: Listening, *, tokens: bool) -> None:
@@ -74,7 +78,8 @@ def serve(app: ASGIApp, listening: Listening, listener: socket.socket) -> None:
     Raises UsageError where certificate or key cannot be used.
     """
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", server_header=False, lifespan="on", timeout_graceful_shutdown=2,
+        Forwarded(app) if listening.behind_proxy else app, proxy_headers=not listening.behind_proxy,
+        access_log=False, log_level="warning", server_header=False, lifespan="on", timeout_graceful_shutdown=2,
         ssl_certfile=listening.tls_cert, ssl_keyfile=listening.tls_key,
     )  # fmt: skip
     try:
@@ -83,6 +88,26 @@ def serve(app: ASGIApp, listening: Listening, listener: socket.socket) -> None:
         raise UsageError(f"--tls-cert, --tls-key: {error}") from error
     with suppress(KeyboardInterrupt):  # uvicorn hands the signal on when everything has ended
         Renewing(config).run(sockets=[listener])
+
+
+class Forwarded:
+    """An application whose callers' addresses are those that the proxy before it saw.
+
+    That is the last one in X-Forwarded-For, to which proxies append; what stands before it anybody may have written.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` is what answers."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection."""
+        if scope["type"] == "http":
+            said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            last = said[-1].decode("latin-1").rpartition(",")[2].strip() if said else ""
+            with suppress(ValueError):
+                scope = {**scope, "client": (str(ipaddress.ip_address(last)), 0)}
+        await self.app(scope, receive, send)
 
 
 class Renewing(uvicorn.Server):

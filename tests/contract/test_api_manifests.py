@@ -123,6 +123,7 @@ def test_the_programs_options(folder: str) -> None:
     told = environment(container)
     assert told["NEAREDGE_HOME"] in mounted and "/tmp" in mounted
     assert options["port"] == container["ports"][0]["containerPort"] and options["tls_cert"] and options["tls_key"]
+    assert options["behind_proxy"], "all who come by the router would be one address"
     if which == "edge":
         assert (options["site"], options["source"], options["namespace"]) == ("site-1", "cluster", "nearedge-models")
         assert options["git_url"] == "https://git.example.com/edge/gitops.git"

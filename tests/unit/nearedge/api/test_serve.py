@@ -1,5 +1,6 @@
-"""TLS while it is renewed."""
+"""TLS while it is renewed, and who calls through a proxy."""
 
+import asyncio
 import shutil
 import ssl
 import threading
@@ -50,6 +51,27 @@ def test_a_renewed_certificate_is_taken_and_a_broken_one_is_not(renewing, tmp_pa
     certificate.write_text("no certificate")
     until(lambda: "cannot be used, the old one stays" in capfd.readouterr().err)
     assert ssl.get_server_certificate(served) == second
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ([], "10.0.0.1"),
+        ([(b"x-forwarded-for", b"192.0.2.7")], "192.0.2.7"),
+        ([(b"x-forwarded-for", b"203.0.113.9, 192.0.2.7")], "192.0.2.7"),
+        ([(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-for", b"2001:db8::7")], "2001:db8::7"),
+        ([(b"x-forwarded-for", b"192.0.2.7, nobody")], "10.0.0.1"),
+    ],
+)
+def test_behind_a_proxy_a_callers_address_is_what_the_proxy_saw(headers, wanted):
+    """What the caller wrote there itself stands before it."""
+    seen = []
+
+    async def app(scope, _receive, _send):
+        seen.append(scope["client"][0])
+
+    asyncio.run(serve.Forwarded(app)({"type": "http", "headers": headers, "client": ("10.0.0.1", 1)}, None, None))
+    assert seen == [wanted]
 
 
 def until(test):
