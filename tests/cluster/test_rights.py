@@ -226,7 +226,9 @@ def test_the_cores_api_needs_what_it_may_and_nothing_else(folder: str, tmp_path:
             assert shown.ask("POST", "/runs", json=wanted).status_code == 403
             name = managed.post("/runs", json=wanted)["name"]
             held = managed.post("/runs", json={"pipeline": "hold", "params": {"seconds": "600"}})["name"]
+            waits = managed.post("/runs", json={"pipeline": "huge"})["name"]  # why is what its pod says
             for one in (managed, shown):
+                until(lambda one=one: "Insufficient cpu" in str(one.get(f"/runs/{waits}")["tasks"]))
                 until(lambda one=one: one.get(f"/runs/{name}")["state"] == "Succeeded")
                 looked(one, name)
             until(lambda: "begin" in managed.ask("GET", f"/runs/{held}/logs").text)

@@ -95,8 +95,9 @@ def cut_off(pod: Pod, reason: str, message: str) -> list[Object]:
         began = one.pop("running", {}).get("startedAt")
         waited = one.pop("waiting", None)
         if began or waited is not None:
+            begun = {"startedAt": began} if began else {}
             one["terminated"] = {
-                "exitCode": 1, "reason": reason, "startedAt": began, "finishedAt": documents.now(), "message": message
+                "exitCode": 1, "reason": reason, "finishedAt": documents.now(), "message": message, **begun
             }  # fmt: skip
     return found
 
