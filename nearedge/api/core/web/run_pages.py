@@ -1,5 +1,6 @@
 """One run: its Tasks and steps as they go on, what it was given and gave, and its logs."""
 
+from asyncio import gather
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
@@ -40,12 +41,19 @@ async def run(request: Request, visitor: Looking, name: str, task: str = "", tai
 
 async def shown(site: Site, visitor: Visitor, run: Run) -> dict[str, object]:
     """What the piece of the page that changes is made of; what the run made is looked for once it has ended."""
-    reports, no_report = await files(site, visitor, run) if run.state in ENDED else ([], "")
-    no_record = await without_record(site, visitor, run) if run.state in ENDED else ""
+    reports, no_report, no_record = await made(site, visitor, run)
     return {
         "run": run, "reports": reports, "no_report": no_report, "no_record": no_record, "bars": timeline.bars(run),
         "said": sentence(run), "place": site.engine.place,
     }  # fmt: skip
+
+
+async def made(site: Site, visitor: Visitor, run: Run) -> tuple[list[str], str, str]:
+    """The files of the report, or why there is none; why there is no record. Nothing is asked while the run goes on."""
+    if run.state not in ENDED:
+        return [], "", ""
+    (reports, no_report), no_record = await gather(files(site, visitor, run), without_record(site, visitor, run))
+    return reports, no_report, no_record
 
 
 def sentence(run: Run) -> str:

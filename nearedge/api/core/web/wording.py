@@ -1,7 +1,7 @@
 """How values read on the page: times, durations, sizes, states."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -13,6 +13,8 @@ MARKS = {
     "Pending": "○", "Running": "◐", "Succeeded": "✓", "Failed": "✕", "Cancelled": "⊘", "Lost": "?", "Skipped": DASH,
 }  # fmt: skip
 """A sign for each state of a run, a Task or a step, beside its name: colour alone says nothing to some."""
+OURS = ("app.kubernetes.io/", "nearedge.dev/", "tekton.dev/")
+"""How keys of labels begin that Tekton and nearedge give."""
 CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -95,7 +97,12 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def given(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels that a person gave a run, without those that say how it came to be."""
+    return {key: value for key, value in labels.items() if not key.startswith(OURS)}
+
+
 FILTERS: dict[str, Callable[..., object]] = {
     "clock": clock, "lasted": lasted, "duration": duration, "lines": lines, "figure": figure, "share": share,
-    "size": size, "segment": segment, "plain": plain, "going_on": going_on,
+    "size": size, "segment": segment, "plain": plain, "given": given, "going_on": going_on,
 }  # fmt: skip

@@ -31,8 +31,9 @@ FLAGS = (
 )  # fmt: skip
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 WIDE, NARROW, TALLEST = 1280, 375, 4000
+USER = "system:serviceaccount:models-of-the-loading-bay:dashboard-of-the-late-shift"
 FORBIDDEN = (
-    'the cluster says: pipelineruns.tekton.dev is forbidden: User "ann" cannot list resource "pipelineruns" in API '
+    f'the cluster says: pipelineruns.tekton.dev is forbidden: User "{USER}" cannot list resource "pipelineruns" in API '
     'group "tekton.dev" in the namespace "models-of-the-loading-bay"'
 )
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
@@ -243,7 +244,7 @@ def test_forty_sites_with_long_names(browser):
 
 def test_login_and_what_a_cluster_refuses(browser):
     engine = FakeEngine()
-    access = Access(Tokens({Caller("ann", "manage"): MANAGE_TOKEN.encode()}))
+    access = Access(Tokens({Caller(USER, "manage"): MANAGE_TOKEN.encode()}))
     _, app = core_web.application(engine, access)
     app.log = io.StringIO()
     with served(app) as url:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nearedge.api.core.models import LogLine
-from nearedge.api.core.web import live
+from nearedge.api.core.web import live, report_pages
 from nearedge.api.core.web.live import STANDS, Picture
 from nearedge.api.core.web.refusals import Lacking, lacking
 from nearedge.api.problems import ProblemError, missing
@@ -76,6 +76,13 @@ def test_where_runs_run(pages, engine):
         assert "Tekton in the namespace ci" in pages.get(path).text
 
 
+def test_labels_that_a_person_gave_are_in_the_list(pages, engine):
+    engine.add(run_of("r", labels={"team": "vision", "tekton.dev/pipeline": "greet", "nearedge.dev/owner": "ann"}))
+    listed, whole = pages.get("/").text, pages.get("/runs/r").text
+    assert "team=vision" in listed and "tekton.dev" not in listed and "nearedge.dev" not in listed
+    assert "team=vision" in whole and "tekton.dev/pipeline=greet" in whole
+
+
 def test_a_pod_that_waits_says_why(pages, engine):
     task = run_of("x", "Pending", None).tasks[0].model_copy(
         update={"reason": "ImagePullBackOff", "message": "Back-off pulling image core:1", "steps": []}
@@ -140,3 +147,19 @@ def test_what_cannot_be_read_just_now_stays_as_it_was_seen():
     before = Picture("a", "1")
     assert live.without(before, OutsideError("away")) == Picture("a", "It cannot be read just now: away")
     assert live.without(None, missing("gone")) == Picture("", "It is not there any more", last=True)
+
+
+def test_a_registry_that_does_not_answer_holds_no_page_up(pages, engine, monkeypatch):
+    monkeypatch.setattr(report_pages, "PATIENCE_S", 0.01)
+    asked, over = [], asyncio.Event()
+
+    async def silent(*_):
+        asked.append(1)
+        await over.wait()
+
+    engine.record = engine.report = silent
+    engine.add(run_of("r"))
+    answer = pages.get("/runs/r")
+    checked(answer)
+    assert "No report and no record: no answer within 0.01 s" in answer.text
+    assert len(asked) == 2
