@@ -86,7 +86,7 @@ spec:
                 cat "$(params.file)"
                 exit $(params.fail)
 """
-NEVER_S = 30.0
+NEVER_S = 60.0
 """Seconds after which what should have come will not come."""
 
 

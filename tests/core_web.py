@@ -32,7 +32,7 @@ from nearedge.release.record import Record
 from tests.served import served
 
 RECORD = Path(__file__).parent / "unit" / "delivery" / "data" / "release.json"
-NEVER_S = 30.0
+NEVER_S = 60.0
 """Seconds after which what should have come will not come."""
 MEASURE = """
 apiVersion: tekton.dev/v1

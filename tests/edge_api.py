@@ -44,7 +44,7 @@ class Edge:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def until(self, path: str, fits: Callable[[dict[str, Any]], bool], seconds: float = 15) -> dict[str, Any]:
+    def until(self, path: str, fits: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
         """The document, as soon as it fits."""
         end = time.monotonic() + seconds
         while not fits(document := self.get(path)):

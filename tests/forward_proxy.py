@@ -44,7 +44,7 @@ def tinyproxy(folder: Path, *, private: bool) -> Iterator[Proxy]:
     (folder / "configuration").write_text("\n".join(lines) + "\n")
     process = subprocess.Popen(["tinyproxy", "-d", "-c", str(folder / "configuration")], stdout=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -54,7 +54,7 @@ def tinyproxy(folder: Path, *, private: bool) -> Iterator[Proxy]:
         yield Proxy(port, folder / "log")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def authority(folder: Path, names: str) -> None:

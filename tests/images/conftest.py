@@ -74,14 +74,14 @@ def registry(tmp_path_factory, request):
     (folder / "config.yml").write_text(REGISTRY_CONFIG.format(folder=folder / "data", port=port))
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=log, stderr=log)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not listens(port):
         assert server.poll() is None, (folder / "log").read_text()
         assert time.monotonic() < until
         time.sleep(0.05)
     yield f"127.0.0.1:{port}"
     server.terminate()
-    server.wait(30)
+    server.wait(60)
     shutil.rmtree(folder)
 
 

@@ -52,7 +52,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "config.yml").write_text(REGISTRY.format(folder=folder / "data", port=port))
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=log, stderr=log)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while True:
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -61,7 +61,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         time.sleep(0.05)
     yield f"127.0.0.1:{port}"
     server.terminate()
-    server.wait(30)
+    server.wait(60)
 
 
 @pytest.fixture(scope="module")

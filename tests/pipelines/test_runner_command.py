@@ -119,7 +119,7 @@ def test_interrupted(nearedge, manifest, tmp_path, number):
     process = nearedge("run", "-f", manifest(text), "--on-host", "--name", "i", start=True)
     wait_for(ready)
     process.send_signal(number)
-    _, shown = process.communicate(timeout=30)
+    _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "◼ long" in shown
     assert (tmp_path / "finally").exists()
@@ -138,7 +138,7 @@ def busy(nearedge, manifest, tmp_path):
     wait_for(ready)
     yield process, file, int(ready.read_text())
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(int(ready.read_text()), signal.SIGKILL)
 
@@ -152,8 +152,8 @@ def test_the_same_run_twice_at_once_and_a_lost_one(nearedge, busy, tmp_path):
     assert running(step)
     following = nearedge("logs", "busy", "--follow", start=True)
     process.kill()
-    process.wait(timeout=10)
-    following.communicate(timeout=30)
+    process.wait(timeout=60)
+    following.communicate(timeout=60)
     assert following.returncode == 0
     assert json.loads(nearedge("runs", "--json").stdout)[0]["reason"] == "Lost"
     (tmp_path / file).write_text((tmp_path / file).read_text().replace("sleep 120", "true"))

@@ -38,7 +38,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
     )
     argv = ["docker-registry", "serve", str(folder / "config.yml")]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not listens(port):
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -188,7 +188,7 @@ def ask(port, path="", timeout_s=60.0):
     until = time.monotonic() + timeout_s
     while True:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
                 return json.load(answer)
         except OSError:
             if time.monotonic() > until:

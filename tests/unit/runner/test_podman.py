@@ -85,7 +85,7 @@ def test_stop_ends_the_container_even_one_that_will_not(image, python_tar, tmp_p
     until = time.monotonic() + 60
     while "up" not in step.log.read_text() and time.monotonic() < until:
         time.sleep(0.1)
-    status = started.stop(1)
+    status = started.stop(30 if "exit" in handler else 1)
     assert status == (3 if "exit" in handler else 137)
     assert started.name not in names()
     assert started.stop() == status  # a second time does nothing
@@ -99,7 +99,7 @@ def test_a_container_does_not_outlive_a_podman_that_was_killed(image, python_tar
     while "up" not in step.log.read_text() and time.monotonic() < until:
         time.sleep(0.1)
     started.process.kill()
-    assert started.wait(10) == 137
+    assert started.wait(60) == 137
     assert started.name in names()
     started.clean_up()
     assert started.name not in names()

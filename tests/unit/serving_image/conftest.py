@@ -196,7 +196,7 @@ class Running:
         self.log = log
         self.session = requests.Session()
         self.session.trust_env = False
-        listening = self.wait_for("listening", 30)
+        listening = self.wait_for("listening", 60)
         self.port = listening["port"]
         self.grpc_port = listening["grpc_port"]
 
@@ -246,7 +246,7 @@ class Running:
             time.sleep(0.02)
         raise AssertionError(self.log.read_text())
 
-    def stop(self, sig: int = signal.SIGTERM, seconds: float = 30) -> int:
+    def stop(self, sig: int = signal.SIGTERM, seconds: float = 60) -> int:
         """Send a signal, wait for the end; the exit status."""
         self.session.close()
         if self.process.poll() is None:
@@ -275,7 +275,7 @@ def started(models: Path, log: Path, *arguments: str, **environment: str) -> Ite
             running.session.close()
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(30)
 
 
 @dataclass

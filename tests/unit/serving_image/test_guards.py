@@ -88,7 +88,7 @@ def test_tokens_that_are_none(tmp_path: Path) -> None:
 
 def test_over_the_cap_idle_connections_are_closed(released, start) -> None:
     server = start(released.models, "--max-connections=5").wait_ready()
-    idle = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(40)]
+    idle = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(40)]
     try:
         assert requests.get(server.url("/v2/health/live"), timeout=10).status_code == 200
     finally:

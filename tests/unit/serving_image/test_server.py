@@ -207,7 +207,7 @@ def test_it_listens_on_version_6_of_the_protocol() -> None:
     with listen("::", 0) as listener:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), timeout=5).close()
+            socket.create_connection((host, port), timeout=30).close()
 
 
 def test_body_and_computing_have_one_time_together(slow: Path, start) -> None:

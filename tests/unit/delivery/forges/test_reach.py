@@ -45,7 +45,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
     lines = [f"Port {port}", "Listen 127.0.0.1", f'LogFile "{folder}/log"', "LogLevel Connect", "BasicAuth edge gate-3"]
     (folder / "configuration").write_text("\n".join(lines) + "\n")
     process = subprocess.Popen(["tinyproxy", "-d", "-c", str(folder / "configuration")], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -54,7 +54,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
         time.sleep(0.02)
     yield f"127.0.0.1:{port}", folder / "log"
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])

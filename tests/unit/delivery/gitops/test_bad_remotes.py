@@ -93,7 +93,7 @@ def sshd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     (folder / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
     log = (folder / "log").open("wb")
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         assert process.poll() is None, (folder / "log").read_text()
         with socket.socket() as probe:
@@ -103,7 +103,7 @@ def sshd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     known(folder, port, "host")
     yield port, folder
     process.terminate()
-    process.wait(10)
+    process.wait(60)
     log.close()
 
 

@@ -36,7 +36,7 @@ WATCHED = "digits"
 REFERENCE = records.DriftReference(
     tensor="image", of="input", summary="mean", batched=True, edges=[0.5], expected=[0.5, 0.5], rows=1000
 )
-PATIENCE_S = 40
+PATIENCE_S = 90
 ALL = ".+"
 """What the console puts in for all values of a variable; Grafana puts in what the dashboard says, `.*`."""
 Result = list[dict[str, Any]]

@@ -73,7 +73,7 @@ def asked(url: str, **parameters: str) -> Any:
         return answer.json()["data"] if "json" in answer.headers["Content-Type"] else answer.text
 
 
-def until(done: Any, folder: Path, seconds: float = 40) -> None:
+def until(done: Any, folder: Path, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, (folder / "log").read_text()[-2000:]

@@ -215,7 +215,7 @@ FAULTS = {
      ("MachineError", 507), ("ProblemError", 409)],
 )  # fmt: skip
 def test_every_error_is_a_problem_document(small, kind, status):
-    answer = requests.get(f"{small[0]}/errors/{kind}", timeout=9)
+    answer = requests.get(f"{small[0]}/errors/{kind}", timeout=30)
     assert (answer.status_code, answer.headers["content-type"]) == (status, problems.MEDIA_TYPE)
     document = answer.json()
     assert (document["status"], document["detail"], document["type"]) == (status, "it is so", "about:blank")
@@ -233,18 +233,18 @@ def test_every_error_is_a_problem_document(small, kind, status):
     ],
 )
 def test_what_the_framework_refuses_is_one_too(small, method, path, status, says):
-    answer = requests.request(method, f"{small[0]}{path}", headers=bearer(READ), timeout=9)
+    answer = requests.request(method, f"{small[0]}{path}", headers=bearer(READ), timeout=30)
     assert (answer.status_code, answer.headers["content-type"]) == (status, problems.MEDIA_TYPE)
     assert says in answer.json()["detail"]
 
 
 def test_requests_are_numbered_logged_and_counted_without_a_token(small):
     url, found = small
-    answer = requests.get(f"{url}/seen/7", headers={**bearer(READ), "X-Request-Id": "mine-1"}, timeout=9)
+    answer = requests.get(f"{url}/seen/7", headers={**bearer(READ), "X-Request-Id": "mine-1"}, timeout=30)
     assert (answer.text, answer.headers["x-request-id"]) == ("7 bob True", "mine-1")
     assert answer.headers["content-security-policy"] == "own"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    other = requests.get(f"{url}/seen/8", headers={"X-Request-Id": "no good: {}"}, timeout=9)
+    other = requests.get(f"{url}/seen/8", headers={"X-Request-Id": "no good: {}"}, timeout=30)
     assert other.status_code == 401 and len(other.headers["x-request-id"]) == 16
     assert "default-src 'self'" in other.headers["content-security-policy"]
     lines = [json.loads(line) for line in found.log.getvalue().splitlines()]
@@ -252,7 +252,7 @@ def test_requests_are_numbered_logged_and_counted_without_a_token(small):
     assert (line["path"], line["status"], line["caller"], line["level"]) == ("/seen/7", 200, "bob", "info")
     assert line["duration_ms"] > 0
     assert READ not in found.log.getvalue()
-    metrics = requests.get(f"{url}/metrics", timeout=9)
+    metrics = requests.get(f"{url}/metrics", timeout=30)
     assert metrics.headers["content-type"] == observed.CONTENT_TYPE
     assert 'small_requests_total{method="GET",route="/seen/{number}",status="200"} 1' in metrics.text
     label = 'method="GET",route="/seen/{number}"'
@@ -271,8 +271,8 @@ def test_methods_of_nobody_do_not_fill_the_memory():
 
 
 def test_health_says_what_is_wrong(small):
-    assert requests.get(f"{small[0]}/healthz", timeout=9).json()["status"] == "ok"
-    answer = requests.get(f"{small[0]}/readyz", timeout=9)
+    assert requests.get(f"{small[0]}/healthz", timeout=30).json()["status"] == "ok"
+    answer = requests.get(f"{small[0]}/readyz", timeout=30)
     assert (answer.status_code, answer.json()) == (503, {"status": "degraded", "sources": {"disk": "full"}})
 
 

@@ -47,9 +47,9 @@ def test_each_may_do_what_the_role_says(guarded):
     reading, managing = ({"Authorization": f"Bearer {token}"} for token in (READ, MANAGE))
     assert guarded.ask("GET", "/runs", headers=reading).status_code == 200
     assert guarded.start(headers=managing, name="mine").status_code == 201
-    metrics = guarded.session.get(f"{guarded.url}/metrics", timeout=9).text
+    metrics = guarded.session.get(f"{guarded.url}/metrics", timeout=30).text
     guarded.ask("GET", "/runs/mine", headers=reading)
-    metrics = guarded.session.get(f"{guarded.url}/metrics", timeout=9).text
+    metrics = guarded.session.get(f"{guarded.url}/metrics", timeout=30).text
     assert 'nearedge_core_requests_total{method="GET",route="/api/v1/runs/{name}",status="200"} 1' in metrics
     assert READ not in (guarded.home.parent / "home.log").read_text()
     guarded.session.headers.update(reading)

@@ -179,7 +179,7 @@ def test_a_changed_manifest_is_read_again_and_a_damaged_one_told(tmp_path):
     catalog = core_api.write_catalog(tmp_path / "catalog")
     with core_api.serving(tmp_path / "home", catalog) as core:
         assert core.get("/tasks/say")["description"] == "Prints."
-        assert core_api.requests.get(f"{core.url}/readyz", timeout=9).json() == {
+        assert core_api.requests.get(f"{core.url}/readyz", timeout=30).json() == {
             "status": "ok", "sources": {"runs": "ok", "catalog": "ok"},
         }  # fmt: skip
         path = catalog / "tasks" / "say" / "say.yaml"
@@ -188,7 +188,7 @@ def test_a_changed_manifest_is_read_again_and_a_damaged_one_told(tmp_path):
         assert core.get("/tasks/say")["description"] == "Prints it."
         path.write_text("{")
         assert core.ask("GET", "/tasks").status_code == 422
-        answer = core_api.requests.get(f"{core.url}/readyz", timeout=9)
+        answer = core_api.requests.get(f"{core.url}/readyz", timeout=30)
         assert (answer.status_code, answer.json()["status"]) == (503, "degraded")
 
 

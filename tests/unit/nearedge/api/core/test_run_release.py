@@ -39,7 +39,7 @@ def test_the_files_of_a_report(released):
     for file, kind in (("report.html", "text/html; charset=utf-8"), ("latency.png", "image/png")):
         answer = core.ask("GET", f"/runs/made/report/{file}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
-    assert core.session.get(core.url + files[1]["href"], timeout=9).content == b"\x89PNG"
+    assert core.session.get(core.url + files[1]["href"], timeout=30).content == b"\x89PNG"
 
 
 def test_no_script_of_a_report_runs(released):
