@@ -10,7 +10,7 @@ from nearedge.api.core.models import RunSummary
 from nearedge.api.core.run_index import key
 from nearedge.api.core.tekton.following import merged
 from nearedge.api.core.tekton.summaries import Kept, kept
-from nearedge.api.core.tekton.watches import Shared, Wanted, Watches
+from nearedge.api.core.tekton.watches import Shared, Wanted, Watches, denial
 
 RUNS = Wanted(PIPELINE_RUNS, "", kept, 300.0)
 RUN_LABEL = "tekton.dev/pipelineRun"
@@ -23,7 +23,7 @@ def version(item: Object) -> str:
 
 def of_one_run(name: str) -> Wanted:
     """The TaskRuns of a run."""
-    return Wanted(TASK_RUNS, f"{RUN_LABEL}={name}", version, 30.0)
+    return Wanted(TASK_RUNS, f"{RUN_LABEL}={name}", version, 5.0)
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,19 @@ class Listing:
                 for entry in list(entries(shared).values()):
                     if entry.value.summary.state in ("Pending", "Running"):
                         yield Change(number=str(entry.version), kind="changed", run=entry.value.summary)
-            async for one in shared.watched.changes(seen):
-                yield of_change(one)
+            async with merged(shared.watched.changes(seen), denial(shared.watched)) as found:
+                async for one in found:
+                    yield of_change(one)
 
     async def changes_of(self, name: str, token: str) -> AsyncIterator[Change]:
         """Changes of one run, the first at once: whenever it or one of its TaskRuns is another."""
         async with (
             self.watches.of(RUNS, token) as runs,
             self.watches.of(of_one_run(name), token) as tasks,
-            merged(runs.watched.changes(), tasks.watched.changes()) as both,
+            merged(runs.watched.changes(), tasks.watched.changes(), denial(runs.watched)) as all_of_them,
         ):
             yield now(runs, name)
-            async for one in both:
+            async for one in all_of_them:
                 if not isinstance(one.value, Kept):
                     yield now(runs, name)
                 elif one.name == name:

@@ -41,8 +41,8 @@ class Starts:
         if wanted.name in RESERVED:
             raise InputError(f"name: {wanted.name} is taken; choose another")
         earlier = await self.listing.of_key(mark, token) if mark else ""
-        if earlier:
-            return await self.same(earlier, asked), False
+        if earlier and await self.same(earlier, asked):
+            return earlier, False
         pipeline = await declared.pipeline(self.reach, token, wanted.pipeline)
         values = pipelineruns.checked(wanted, pipeline)
         spec = pipelineruns.spec_of(wanted, self.account)
@@ -69,19 +69,31 @@ class Starts:
             made = await self.reach.cluster.create(place, body, token=self.reach.token(asked.token))
         except StatusError as error:
             if error.reason == "AlreadyExists" and name:
-                return await self.same(name, asked), False
+                if await self.same(name, asked):
+                    return name, False
+                raise conflict(f"run {name}: was deleted just now; ask again") from error
             raise refused(error) from error
         return str(made["metadata"]["name"]), True
 
-    async def same(self, name: str, asked: Asked) -> str:
-        """The name, where the run of that name was asked for with the same key and content. Raises ProblemError 409."""
-        there = await self.reach.cluster.get(self.reach.path(PIPELINE_RUNS, name), token=self.reach.token(asked.token))
+    async def same(self, name: str, asked: Asked) -> bool:
+        """Whether the run of that name was asked for with the same key and content; False where it is gone by now.
+
+        Raises ProblemError 409 where it was asked for otherwise.
+        """
+        try:
+            there = await self.reach.cluster.get(
+                self.reach.path(PIPELINE_RUNS, name), token=self.reach.token(asked.token)
+            )
+        except StatusError as error:
+            if error.code == 404:
+                return False
+            raise
         notes = there["metadata"].get("annotations") or {}
         if not asked.key or notes.get(summaries.KEY) != asked.key:
             raise conflict(f"run {name}: is there already; choose another name")
         if notes.get(summaries.REQUEST) != asked.request:
             raise conflict("Idempotency-Key: was used for a run of another content; use a new one")
-        return name
+        return True
 
 
 def refused(error: StatusError) -> ProblemError:

@@ -23,6 +23,8 @@ MOST = 50
 """Watches at a time; the one that was used least lately ends."""
 PATIENCE_S = 9.0
 """Seconds that the first list may take."""
+DENIED = (401, 403, 404)
+"""Statuses that do not pass by waiting: what was heard before is not for the caller any more."""
 OLDEST_S = 60.0
 """Seconds for which what was heard last is handed out while the cluster is away."""
 
@@ -74,7 +76,7 @@ class Watches:
         try:
             if not await shared.watched.synced(PATIENCE_S):
                 raise refused(shared.watched)
-            if shared.watched.refused or stale(shared.watched):
+            if shared.watched.refused in DENIED or stale(shared.watched):
                 raise refused(shared.watched)
             yield shared
         finally:
@@ -127,6 +129,16 @@ class Watches:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def denial(watched: Watched[Any]) -> AsyncIterator[Any]:
+    """Nothing, until the cluster does not let the watch any more: then what `refused` says is raised."""
+    while True:
+        news = watched.news
+        if watched.refused in DENIED:
+            raise refused(watched)
+        await news.wait()
+    yield  # a generator like the changes that it is merged with
 
 
 def stale(watched: Watched[Any]) -> bool:

@@ -22,17 +22,17 @@ def own_account(fake):
 
 
 @pytest.fixture(params=["caller", "service-account"])
-def both(request, bare, tmp_path):
+def both(request, own_bare, tmp_path):
     """The API in each way, as Ada has it who may manage."""
-    bare.apply(VIEW, namespace=NAMESPACE)
-    own_account(bare)
-    token = bare.user("ada", "nearedge-users")
-    with core_cluster.serving(bare, tmp_path, token, as_caller=request.param == "caller") as found:
+    own_bare.apply(VIEW, namespace=NAMESPACE)
+    own_account(own_bare)
+    token = own_bare.user("ada", "nearedge-users")
+    with core_cluster.serving(own_bare, tmp_path, token, as_caller=request.param == "caller") as found:
         yield found
 
 
-def test_who_manages_who_reads_and_who_may_not_even_that(both, bare):
-    vera, eve = both.who_has(bare.user("vera")), both.who_has(bare.user("eve"))
+def test_who_manages_who_reads_and_who_may_not_even_that(both, own_bare):
+    vera, eve = both.who_has(own_bare.user("vera")), both.who_has(own_bare.user("eve"))
     name = both.start().json()["name"]
     assert vera.get(f"/runs/{name}")["state"] == "Pending"
     for answer in (vera.start(), vera.ask("POST", f"/runs/{name}/cancel"), vera.ask("DELETE", f"/runs/{name}")):
@@ -44,46 +44,46 @@ def test_who_manages_who_reads_and_who_may_not_even_that(both, bare):
         assert answer.status_code == (403 if path != "/releases/models" else answer.status_code)
         if answer.status_code == 403:
             assert "eve may not list pipelineruns.tekton.dev in the namespace nearedge" in answer.json()["detail"]
-    assert bare.get(f"{RUNS}/{name}")["metadata"]["annotations"]["nearedge.dev/owner"] == "ada"
+    assert own_bare.get(f"{RUNS}/{name}")["metadata"]["annotations"]["nearedge.dev/owner"] == "ada"
 
 
-def test_no_token_and_a_wrong_one(both, bare):
+def test_no_token_and_a_wrong_one(both, own_bare):
     for token in ("", "nobody's"):
         answer = both.who_has(token).ask("GET", "/runs")
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    spoiled = bare.user("mallory", "nearedge-users")
-    bare.revoke(spoiled)
+    spoiled = own_bare.user("mallory", "nearedge-users")
+    own_bare.revoke(spoiled)
     assert both.who_has(spoiled).start().status_code == 401
 
 
-def test_the_cluster_sees_who_it_should(both, bare):
+def test_the_cluster_sees_who_it_should(both, own_bare):
     name = both.start().json()["name"]
     both.get("/runs")
     both.get(f"/runs/{name}")
-    seen = {(one.user, one.resource) for one in bare.requests if one.resource != "version"}
+    seen = {(one.user, one.resource) for one in own_bare.requests if one.resource != "version"}
     users = {user for user, _ in seen}
     if both.engine.reach.as_caller:
         assert users == {"ada"}
     else:
         assert users == {OURS}
         assert {resource for _, resource in seen} >= REVIEWS
-    assert not [one for one in bare.requests if one.status == 403], "our manifests' rights are enough"
+    assert not [one for one in own_bare.requests if one.status == 403], "our manifests' rights are enough"
 
 
-def test_readiness_in_each_way(both, bare):
+def test_readiness_in_each_way(both, own_bare):
     found = both.session.get(f"{both.url}/readyz", timeout=30)
     names = {"cluster"} if both.engine.reach.as_caller else {"cluster", "pipelineruns"}
     assert (found.status_code, found.json()["sources"]) == (200, dict.fromkeys(names, "ok"))
-    with bare.away():
+    with own_bare.away():
         found = both.session.get(f"{both.url}/readyz", timeout=30)
     assert found.status_code == 503
     assert "does not answer" in found.json()["sources"]["cluster"]
 
 
-def test_our_own_account_without_its_rights(bare, tmp_path):
+def test_our_own_account_without_its_rights(own_bare, tmp_path):
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nearedge-api"}}
-    bare.apply(account, namespace=NAMESPACE)
-    with core_cluster.serving(bare, tmp_path, bare.user("ada", "nearedge-users"), as_caller=False) as core:
+    own_bare.apply(account, namespace=NAMESPACE)
+    with core_cluster.serving(own_bare, tmp_path, own_bare.user("ada", "nearedge-users"), as_caller=False) as core:
         answer = core.ask("GET", "/runs")
         assert (answer.status_code, "tokenreviews" in answer.json()["detail"]) == (403, True)
         found = core.session.get(f"{core.url}/readyz", timeout=30).json()["sources"]
@@ -91,48 +91,48 @@ def test_our_own_account_without_its_rights(bare, tmp_path):
     assert 'cannot list resource "pipelineruns"' in found["pipelineruns"]
 
 
-def test_a_watch_for_each_caller_and_no_token_after_it(alone, bare):
-    bob = alone.who_has(bare.user("bob", "nearedge-users"))
-    for core in (alone, bob, alone, bob):
+def test_a_watch_for_each_caller_and_no_token_after_it(own, own_bare):
+    bob = own.who_has(own_bare.user("bob", "nearedge-users"))
+    for core in (own, bob, own, bob):
         core.get("/runs")
-    assert len(alone.engine.watches.found) == 2
-    watches = [one for one in bare.requests if one.verb == "watch" and one.resource == "pipelineruns"]
+    assert len(own.engine.watches.found) == 2
+    watches = [one for one in own_bare.requests if one.verb == "watch" and one.resource == "pipelineruns"]
     assert sorted(one.user for one in watches) == ["ada", "bob"]
-    shared = list(alone.engine.watches.found.values())
-    keys = str(list(alone.engine.watches.found))
-    assert alone.token not in keys
+    shared = list(own.engine.watches.found.values())
+    keys = str(list(own.engine.watches.found))
+    assert own.token not in keys
     for one in shared:
         one.kept_s = -1.0
-    alone.get("/pipelines")  # asks for no watch
-    carol = alone.who_has(bare.user("carol", "nearedge-users"))
+    own.get("/pipelines")  # asks for no watch
+    carol = own.who_has(own_bare.user("carol", "nearedge-users"))
     carol.get("/runs")
     assert [one.watched.token for one in shared] == ["", ""]
-    assert len(alone.engine.watches.found) == 1
-    bare.until(lambda: all(one.running.done() for one in shared))
+    assert len(own.engine.watches.found) == 1
+    own_bare.until(lambda: all(one.running.done() for one in shared))
 
 
-def test_the_watch_that_was_used_least_lately_makes_room(alone, bare, monkeypatch):
+def test_the_watch_that_was_used_least_lately_makes_room(own, own_bare, monkeypatch):
     monkeypatch.setattr("nearedge.api.core.tekton.watches.MOST", 2)
-    others = [alone.who_has(bare.user(name, "nearedge-users")) for name in ("bob", "carol")]
-    for core in (alone, *others):
+    others = [own.who_has(own_bare.user(name, "nearedge-users")) for name in ("bob", "carol")]
+    for core in (own, *others):
         core.get("/runs")
-    assert len(alone.engine.watches.found) == 2
+    assert len(own.engine.watches.found) == 2
     with (
         others[0].session.get(
-            f"{alone.url}/api/v1/runs/events",
+            f"{own.url}/api/v1/runs/events",
             headers={"Authorization": f"Bearer {others[0].token}"},
             stream=True,
             timeout=30,
         ),
         others[1].session.get(
-            f"{alone.url}/api/v1/runs/events",
+            f"{own.url}/api/v1/runs/events",
             headers={"Authorization": f"Bearer {others[1].token}"},
             stream=True,
             timeout=30,
         ),
     ):
-        bare.until(lambda: all(one.users for one in alone.engine.watches.found.values()))
-        answer = alone.ask("GET", "/runs")
+        own_bare.until(lambda: all(one.users for one in own.engine.watches.found.values()))
+        answer = own.ask("GET", "/runs")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
 
 

@@ -44,11 +44,11 @@ def test_a_proxy_that_speaks_in_its_place(alone, bare):
         assert "is no JSON" in checked(alone.ask("GET", "/runs/one"), 502)
 
 
-def test_a_cluster_that_takes_requests_and_says_nothing(alone, bare, monkeypatch):
+def test_a_cluster_that_takes_requests_and_says_nothing(own, own_bare, monkeypatch):
     monkeypatch.setattr("nearedge.api.core.tekton.watches.PATIENCE_S", 0.5)
-    with bare.faults.hang("list", "pipelineruns"):
-        assert "not listed" in checked(alone.ask("GET", "/runs"), 502)
-    assert alone.get("/runs")["items"] == []
+    with own_bare.faults.hang("list", "pipelineruns"):
+        assert "not listed" in checked(own.ask("GET", "/runs"), 502)
+    assert own.get("/runs")["items"] == []
 
 
 def test_a_list_that_was_forgotten_is_made_anew(alone, bare):
@@ -63,11 +63,11 @@ def test_a_list_that_was_forgotten_is_made_anew(alone, bare):
     listed(alone, bare, "two", "Succeeded")
 
 
-def test_a_cluster_without_tekton(alone, bare):
+def test_a_cluster_without_tekton(own, own_bare):
     said = "the server could not find the requested resource"
-    with bare.faults.answer(404, "list", message=said):
-        assert "is Tekton Pipelines 1.0 or newer installed?" in checked(alone.ask("GET", "/runs"), 502)
-        assert "install Tekton Pipelines 1.0+" in checked(alone.ask("GET", "/pipelines"), 502)
+    with own_bare.faults.answer(404, "list", message=said):
+        assert "is Tekton Pipelines 1.0 or newer installed?" in checked(own.ask("GET", "/runs"), 502)
+        assert "install Tekton Pipelines 1.0+" in checked(own.ask("GET", "/pipelines"), 502)
 
 
 def test_followers_of_a_run_that_is_deleted(alone, bare):
@@ -83,12 +83,36 @@ def test_followers_of_a_run_that_is_deleted(alone, bare):
     assert [kind for kind, *_ in lines][-1] == "problem"
 
 
-def test_a_token_that_is_taken_back_ends_what_follows(alone, bare):
-    write_run(bare, "one", build={"a": None})
-    log(bare, "one", "build", "a", "one\n")
-    with alone.session.get(f"{alone.url}/api/v1/runs/one/logs?follow=true", stream=True, timeout=60) as answer:
+@pytest.mark.parametrize("path", ["/runs/events", "/runs/one/events"])
+def test_events_end_with_a_token_that_is_taken_back(own, own_bare, path):
+    write_run(own_bare, "one", build={"a": None})
+    events = own.events(path, {"Last-Event-ID": "0"})
+    first = next(events)[1]
+    assert first["name"] == "one"
+    own_bare.revoke(own.token)
+    own_bare.cut()
+    kinds = [(kind, one.get("detail", "")) for kind, one, _ in events]
+    assert kinds[-1][0] == "problem"
+    assert "Unauthorized" in kinds[-1][1]
+
+
+def test_a_watch_that_cannot_be_made_anew_does_not_hide_what_is_known(alone, bare):
+    alone.start(name="one")
+    listed(alone, bare, "one", "Pending")
+    (watched,) = [one.watched for key, one in alone.engine.watches.found.items() if not key[2]]
+    with bare.faults.answer(503, "watch", "pipelineruns"):
+        bare.cut()
+        bare.until(lambda: watched.refused == 503)
+        assert [one["name"] for one in alone.get("/runs")["items"]] == ["one"]
+    bare.until(lambda: not watched.fault)
+
+
+def test_a_token_that_is_taken_back_ends_what_follows(own, own_bare):
+    write_run(own_bare, "one", build={"a": None})
+    log(own_bare, "one", "build", "a", "one\n")
+    with own.session.get(f"{own.url}/api/v1/runs/one/logs?follow=true", stream=True, timeout=60) as answer:
         lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
         assert [next(lines), next(lines)] == ["[build : a]", "one"]
-        bare.revoke(alone.token)
-        bare.cut()
+        own_bare.revoke(own.token)
+        own_bare.cut()
         assert next(lines).startswith("nearedge: the log breaks off: the cluster says: Unauthorized")

@@ -90,3 +90,13 @@ def test_what_the_cluster_finds_wrong_is_a_fault_of_the_request(alone, bare):
     with bare.faults.answer(400, "create", "pipelineruns", message=said):
         answer = alone.start()
     assert (answer.status_code, answer.json()["detail"]) == (422, f"the cluster refused the run: {said}")
+
+
+def test_a_key_whose_run_was_deleted_starts_another(alone, bare):
+    name = alone.start(headers=KEY).json()["name"]
+    listed(alone, bare, name, "Pending")
+    with bare.faults.hang("watch", "pipelineruns"):  # the list does not hear of it
+        bare.cut()
+        bare.delete(f"{RUNS}/{name}")
+        answer = alone.start(headers=KEY)
+    assert (answer.status_code, answer.json()["name"]) == (201, name)
