@@ -20,8 +20,9 @@ from nearedge.api.edge.journal import Journal
 Line = dict[str, str | int | float | None]
 MOST_PENDING = 2000
 """Lines that wait for a disk that takes none."""
-AGAIN_S = 60.0
-"""Seconds after which an event that goes on is written down again; how often it happened is known all the time."""
+SOON, SOON_S, LATER_S = 10, 60.0, 3600.0
+"""What goes on is written down again after the first so many seconds until it happened so many times, then the second:
+a pod that crashes for weeks must not push out of the journal what was before. How often it happened is always known."""
 
 
 class Written(NamedTuple):
@@ -97,7 +98,8 @@ class Chronicle:
     def is_new(self, uid: str, times: int) -> bool:
         """Whether that is worth a line, which is then counted as written."""
         before, now = self.written.get(uid), time.monotonic()
-        if before is not None and (times <= before.times or (before.at and now - before.at < AGAIN_S)):
+        again_s = SOON_S if times <= SOON else LATER_S
+        if before is not None and (times <= before.times or (before.at and now - before.at < again_s)):
             return False
         self.written[uid] = Written(times, now)
         return True

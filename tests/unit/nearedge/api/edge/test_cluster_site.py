@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from nearedge.api.edge.cluster.cluster_control import Argo, ClusterControl
 from nearedge.delivery.gitops.publish import Target
 from tests.cluster_api import served
 from tests.edge_api import fake
@@ -155,6 +156,10 @@ def test_events_are_told_once_counted_and_kept(cluster, tmp_path):
         site.until("/events", fits, PATIENCE)
 
 
+APPLICATION = {
+    "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "spec": {},
+    "metadata": {"name": "edge-1-m", "namespace": "argocd"},
+}  # fmt: skip
 PULLED = f'Successfully pulled image "{B}" in 1m2.5s (1m2.5s including waiting). Image size: 1234 bytes.'
 
 
@@ -168,6 +173,16 @@ def test_what_git_wants_what_the_cluster_was_told_and_what_runs(cluster, tmp_pat
         fresh_place.put("b", "edge-1", name="m")
         found = site.until("/models/m/versions", lambda one: one["same"] is False, PATIENCE)
         assert "not synced yet, the cluster was told to run" in found["reason"]
+        site.site.control = ClusterControl(
+            site.site.cluster, NAMESPACE, Argo("argocd", "{site}-{model}"), "edge-1", None
+        )
+        told = site.get("/models/m/versions")["reason"]
+        assert "argocd" in told and "not synced yet" in told
+        state = {"phase": "Failed", "message": "one or more objects failed to apply"}
+        status = {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": state}
+        cluster.apply({**APPLICATION, "status": status})
+        told = site.get("/models/m/versions")["reason"]
+        assert "(OutOfSync; " in told and "failed to apply)" in told
         assert (found["deployed"]["digest"][7], found["desired"]["digest"][7]) == ("a", "b")
         cluster.apply(deployment("m", B), pod("m", "m-2-bbbbb", B, **waiting("ErrImagePull", "no such blob")))
         found = site.until("/models/m/versions", lambda one: "no such blob" in one["reason"], PATIENCE)
