@@ -5,7 +5,7 @@ They go into the same journal as what was seen by asking servers, so that one li
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ class Chronicle:
         """Raises OSError where the journal cannot be read."""
         self.caches, self.journal, self.every_s = caches, journal, every_s
         self.fault = ""
+        self.clock: Callable[[], float] = time.monotonic
         self.task: asyncio.Task[None] | None = None
         self.looked: tuple[tuple[int, int], ...] = ()
         self.pending: list[Line] = []
@@ -97,7 +98,7 @@ class Chronicle:
 
     def is_new(self, uid: str, times: int) -> bool:
         """Whether that is worth a line, which is then counted as written."""
-        before, now = self.written.get(uid), time.monotonic()
+        before, now = self.written.get(uid), self.clock()
         again_s = SOON_S if times <= SOON else LATER_S
         if before is not None and (times <= before.times or (before.at and now - before.at < again_s)):
             return False

@@ -15,8 +15,11 @@ import pytest
 import requests
 
 from nearedge.api.edge.cluster import reasons, reduced, rollouts
+from nearedge.api.edge.cluster.caches import Caches
+from nearedge.api.edge.cluster.chronicle import Chronicle
 from nearedge.api.edge.cluster.looks import service_of
 from nearedge.api.edge.cluster.objects import Ended
+from nearedge.api.edge.journal import Journal
 from nearedge.api.edge.prometheus import Prometheus
 from nearedge.api.edge.settings import is_pattern
 from nearedge.errors import OutsideError
@@ -160,6 +163,25 @@ def test_events_of_both_kinds_are_understood():
     }  # fmt: skip
     found = reduced.of_event(new)
     assert found and (found.times, found.last - found.first, found.uid) == (7, 58.5, "e")
+
+
+def test_what_goes_on_for_weeks_does_not_push_out_what_was_before(tmp_path):
+    minutes = iter(range(1, 60 * 24 + 1))
+    chronicle = Chronicle(Caches(None, NAMESPACE), Journal(tmp_path / "events.jsonl"))
+    chronicle.clock = lambda: 60.0 * next(minutes)
+    written = [times for times in range(1, 60 * 24 + 1) if chronicle.is_new("uid", times)]
+    assert written[:11] == [*range(1, 11), 70] and len(written) == 10 + 23
+
+
+def test_a_disk_that_is_full_loses_no_line(tmp_path):
+    chronicle = Chronicle(Caches(None, NAMESPACE), Journal(tmp_path / "none" / "events.jsonl"))
+    (tmp_path / "none").write_text("no folder")
+    chronicle.pending = [{"time": "t", "kind": "normal"}]
+    with pytest.raises(OSError, match="none"):
+        chronicle.write()
+    (tmp_path / "none").unlink()
+    chronicle.write()
+    assert not chronicle.pending and len(chronicle.journal.lines()) == 1
 
 
 def test_addresses():
