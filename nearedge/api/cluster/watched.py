@@ -25,6 +25,8 @@ WATCH_S, QUIET_S = 240, 255.0
 """Seconds after which the server ends a watch, and of silence after which the connection must be dead."""
 SHORTEST_S, LONGEST_S = 0.5, 30.0
 """Of the back-off."""
+NOT_YET = "are not listed yet"
+"""The fault of a watch that has not met any."""
 REMEMBERED = 1000
 """Changes that a follower may be behind."""
 
@@ -74,7 +76,7 @@ class Watched(Generic[Value]):
         self.recent: deque[Changed[Value]] = deque(maxlen=REMEMBERED)
         self.count = 0
         self.version = ""
-        self.fault, self.refused = f"{self.what} are not listed yet", 0
+        self.fault, self.refused = f"{self.what} {NOT_YET}", 0
         self.heard: float | None = None
         self.left_out = False
         self.listed = False

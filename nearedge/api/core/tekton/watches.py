@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from nearedge.api.cluster.connection import HANDED_ON
 from nearedge.api.cluster.resources import Api, Object
-from nearedge.api.cluster.watched import Watched
+from nearedge.api.cluster.watched import NOT_YET, Watched
 from nearedge.api.core.tekton.reach import Reach
 from nearedge.api.problems import ProblemError
 from nearedge.errors import OutsideError
@@ -153,4 +153,6 @@ def refused(watched: Watched[Any]) -> Exception:
         return ProblemError(502, f"the cluster has no {watched.what}; is Tekton Pipelines 1.0 or newer installed?")
     if watched.refused in HANDED_ON:
         return ProblemError(watched.refused, watched.fault)
-    return OutsideError(watched.fault or f"the cluster did not list its {watched.what} within {PATIENCE_S:.0f} s")
+    if watched.fault.endswith(NOT_YET):
+        return ProblemError(503, f"{watched.what} are being listed; try again in a moment", {"Retry-After": "3"})
+    return OutsideError(watched.fault)

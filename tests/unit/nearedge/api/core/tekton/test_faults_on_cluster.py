@@ -47,7 +47,7 @@ def test_a_proxy_that_speaks_in_its_place(alone, bare):
 def test_a_cluster_that_takes_requests_and_says_nothing(own, own_bare, monkeypatch):
     monkeypatch.setattr("nearedge.api.core.tekton.watches.PATIENCE_S", 0.5)
     with own_bare.faults.hang("list", "pipelineruns"):
-        assert "not listed" in checked(own.ask("GET", "/runs"), 502)
+        assert "being listed; try again" in checked(own.ask("GET", "/runs"), 503)
     assert own.get("/runs")["items"] == []
 
 
