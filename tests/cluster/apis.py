@@ -20,6 +20,7 @@ from nearedge.api.edge.cluster.cluster_control import Argo, ClusterControl
 from nearedge.api.edge.cluster.cluster_site import ClusterSite, rights
 from nearedge.api.edge.edge_app import edge_app
 from nearedge.api.edge.settings import Settings
+from nearedge.delivery.gitops.publish import Target
 from tests.cluster.ground import Ground, rules
 from tests.core_api import Core
 from tests.edge_api import Edge
@@ -43,6 +44,13 @@ class ClusterCore(Core):
     def events(self, path: str, headers: dict[str, str] | None = None) -> Iterator[tuple[str, Any, str]]:
         """Kind, data and number of the events of a stream."""
         return super().events(path, {"Authorization": f"Bearer {self.token}", **(headers or {})})
+
+    def until(self, name: str, *states: str) -> dict[str, Any]:
+        """The run, once it is in one of the states; its events tell, so that nobody has to ask again and again."""
+        self.until_run(name, lambda run: run["state"] in states)
+        run: dict[str, Any] = self.get(f"/runs/{name}")
+        assert run["state"] in states, run
+        return run
 
     def until_run(self, name: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The run as its events tell of it, once it fits."""
@@ -122,14 +130,18 @@ class ClusterEdge(Edge):
 
 
 @contextmanager
-def edge(ground: Ground, home: Path, token: str) -> Iterator[ClusterEdge]:
-    """The edge's API of the namespace as `token` has it; itself with the rights that its manifests give, no others."""
+def edge(ground: Ground, home: Path, token: str, target: Target | None = None) -> Iterator[ClusterEdge]:
+    """The edge's API of the namespace as `token` has it; itself with the rights that its manifests give, no others.
+
+    `target` is the GitOps repository of site edge-1.
+    """
     rbac = "edge/components/api/rbac.yaml"
     own = ground.user([*rules(rbac, "nearedge-api"), *rules(rbac, "nearedge-edge-api")], delegates=True)
     home.mkdir()
     cluster = Cluster.found(ground.config_of(own), namespace=ground.namespace)
     settings = Settings(
-        home, site="edge-1", namespace=ground.namespace, every_s=0.5, timeout_s=1.0,
+        home, site="edge-1", namespace=ground.namespace, every_s=0.5, git_every_s=0.5, timeout_s=1.0,
+        target=target,
         server_address="http://127.0.0.1:1",
     )  # fmt: skip
     site = ClusterSite(settings, cluster)

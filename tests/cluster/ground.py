@@ -121,7 +121,7 @@ class Ground:
         end = time.monotonic() + patience_s
         while not (found := test()):
             assert time.monotonic() < end, "it did not happen in time"
-            time.sleep(0.05)
+            time.sleep(0.1)
         return found
 
     def apply(self, text: str) -> None:

@@ -12,6 +12,7 @@ from tests.cluster.models import deployed
 
 pytestmark = pytest.mark.skipif(REAL, reason="a real Argo CD looks after its own namespaces alone")
 OLD, NEW = "1" * 40, "2" * 40
+A, B = (f"sha256:{letter * 64}" for letter in "ab")
 
 
 def application(head: str) -> dict[str, Any]:
@@ -82,3 +83,23 @@ def test_who_may_only_look_moves_nothing(synced: ClusterEdge, viewer: str) -> No
     for action in ("", "/pause", "/resume"):
         assert seen.ask("POST", f"/models/synced/sync{action}").status_code == 403
     assert seen.ask("POST", "/models/synced/pre-pull").status_code == 403
+
+
+def test_the_next_image_is_brought_to_the_node_and_then_rolled_out(site: ClusterEdge, ground: Ground) -> None:
+    """A pre-pull ends with the image's size; that git's version is not synced yet is told until it is."""
+    first, second = (f"registry.example.com/models/released@{digest}" for digest in (A, B))
+    deployed(ground, "released", image=first)
+    site.health("released", lambda one: one["ready"] is True)
+    found = site.until("/models/released/versions", lambda one: "not synced yet" in one["reason"])
+    assert (found["desired"]["version"], found["deployed"]["digest"]) == ("1.b", A)
+    answer = site.ask("POST", "/models/released/pre-pull")
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["image"].endswith(B)
+    found = site.until("/models/released/pre-pull", lambda one: one["state"] == "done" and one["bytes"] is not None)
+    assert found["by"].startswith("system:serviceaccount:")
+    containers = ground.get(DEPLOYMENTS, "released")["spec"]["template"]["spec"]["containers"]
+    containers[0]["image"] = second
+    ground.patch(DEPLOYMENTS, "released", {"spec": {"template": {"spec": {"containers": containers}}}})
+    found = site.until("/models/released/versions", lambda one: (one["running"] or {"digest": ""})["digest"] == B)
+    assert (found["deployed"]["digest"], "not synced yet" in found["reason"]) == (B, False)
+    ground.delete(DEPLOYMENTS, "released")

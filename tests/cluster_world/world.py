@@ -33,6 +33,8 @@ class Hands:
         self.tasks: set[asyncio.Task[None]] = set()
         self.faults: list[BaseException] = []
         self.numbers = itertools.count()
+        self.images: set[str] = set()
+        """Those that the node has."""
 
     def folder(self, name: str) -> Path:
         """A folder of its own."""
