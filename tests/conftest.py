@@ -1,9 +1,22 @@
-"""How xdist deals the tests out: by files, and files that share something expensive to one process."""
+"""How xdist deals the tests out, and how Hypothesis makes examples up.
+
+Files that share something expensive go to one process. Examples are the same in each run, so that nothing fails by
+chance; `pytest --hypothesis-profile=default` tries others.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
+# It tries constants found in our modules that are loaded, which depends on the tests that ran before in this process.
+providers._get_local_constants = lambda: providers._local_constants
 
 TOGETHER: Sequence[tuple[str, ...]] = (
     ("tests/images/",),  # images of ours, a minute to build

@@ -176,7 +176,9 @@ def test_varints_across_chunks(monkeypatch) -> None:
         wire.varints(memoryview(b"\x80" * 40 + b"\x01"), 1)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 255), st.sampled_from(sorted(KINDS)))
 def test_whatever_comes_is_read_or_refused(oip, junk, at, byte, kind) -> None:
     """Junk, and good messages with a byte changed: RequestError or a request; what is read, protobuf reads alike."""

@@ -204,7 +204,10 @@ HEADERS = st.sampled_from([WHOLE[1]]) | st.integers(0, 400).map(str) | st.text("
 
 
 @settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(edits=st.lists(EDIT, max_size=3), header=HEADERS)
 def test_any_bytes_are_answered_or_refused(server, edits: list[tuple[int, int, bytes]], header: str) -> None:
@@ -229,7 +232,10 @@ FIELDS = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(inputs=st.lists(FIELDS, max_size=3) | VALUE, values=st.binary(max_size=40))
 def test_any_inputs_are_answered_or_refused(server, inputs: Any, values: bytes) -> None:
