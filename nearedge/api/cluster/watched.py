@@ -81,11 +81,16 @@ class Watched(Generic[Value]):
         self.left_out = False
         self.listed = False
         self.news = asyncio.Event()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Ask for nothing more, and forget the token; `run`'s task is still to be cancelled."""
+        self.stopped, self.token = True, "stopped"
 
     async def run(self) -> None:
         """Watch until cancelled."""
         failures = 0
-        while True:
+        while not self.stopped:
             try:
                 if not self.version:
                     await self.list_all()

@@ -89,7 +89,7 @@ class TektonEngine:
     async def record(self, name: str, token: str) -> Record:
         """The release record, from the image's registry."""
         run = await self.run(name, token)
-        return await to_thread.run_sync(self.records.of, run)
+        return await to_thread.run_sync(self.records.of, run, abandon_on_cancel=True)
 
     async def report(self, name: str, token: str) -> Sequence[str]:
         """The one page that the image's registry has."""
@@ -106,7 +106,7 @@ class TektonEngine:
         """The report, from the image's registry; where there is none, the ProblemError 404 says where it lies."""
         run = await self.run(name, token)
         try:
-            return await to_thread.run_sync(self.records.report, run)
+            return await to_thread.run_sync(self.records.report, run, abandon_on_cancel=True)
         except ProblemError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise

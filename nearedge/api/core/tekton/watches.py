@@ -119,7 +119,7 @@ class Watches:
         """End a watch, and forget its token."""
         shared = self.found.pop(key)
         shared.running.cancel()
-        shared.watched.token = ""
+        shared.watched.stop()
 
     async def aclose(self) -> None:
         """End all."""
