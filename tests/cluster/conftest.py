@@ -55,10 +55,10 @@ def own_ground(tmp_path: Path) -> Iterator[Ground]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A GitOps repository in which site edge-1 ran release a of `released` and is to run b."""
+    """A GitOps repository in which site edge-1 ran release a of `released` and is to run b; and two that cannot run."""
     found = Place(tmp_path_factory.mktemp("place"))
-    for digest in "ab":
-        found.put(digest, "edge-1", name="released")
+    for digest, name in (("a", "released"), ("b", "released"), ("a", "unpulled"), ("a", "unplaced")):
+        found.put(digest, "edge-1", name=name)
     return found
 
 

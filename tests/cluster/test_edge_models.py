@@ -67,7 +67,7 @@ def test_what_does_not_start_is_told_with_the_reason(
     deployed(ground, name, **more)
     found = site.health(name, lambda one: told in one["reason"])
     assert found["ready"] is False
-    assert told in site.get(f"/models/{name}/versions")["reason"]
+    site.until(f"/models/{name}/versions", lambda one: told in one["reason"] and one["desired"]["version"] == "1.a")
     assert site.get(f"/models/{name}/logs")["lines"] == []
 
 
