@@ -1,7 +1,6 @@
 """Fixtures: the cluster, and the APIs on it; of a module each, for they go on working while other tests run."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -41,15 +40,6 @@ def api(request: pytest.FixtureRequest, ground: Ground, engineer: str) -> Iterat
 def called(ground: Ground, engineer: str) -> Iterator[ClusterCore]:
     """The core's API with the callers' tokens."""
     with core(ground, "caller", engineer) as found:
-        yield found
-
-
-@pytest.fixture
-def own_ground(tmp_path: Path) -> Iterator[Ground]:
-    """An API server of the test's own, for faults; skipped on a real cluster."""
-    if grounds.REAL:
-        pytest.skip("faults are the API server's for tests; a real cluster's is left in peace")
-    with grounds.ground(tmp_path) as found:
         yield found
 
 
