@@ -8,17 +8,15 @@ import asyncio
 import json
 import random
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from itertools import islice
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic
 
+from nearedge.api.cluster.changes import Changed, Entry, Recent, Value, name_of, version_of
 from nearedge.api.cluster.connection import Cluster, StatusError, read
 from nearedge.api.cluster.resources import Api, Object, path
 from nearedge.api.problems import ProblemError
 from nearedge.errors import OutsideError
 
-Value = TypeVar("Value")
 CHUNK = 500
 """Objects of one answer of a list."""
 WATCH_S, QUIET_S = 240, 255.0
@@ -27,24 +25,8 @@ SHORTEST_S, LONGEST_S = 0.5, 30.0
 """Of the back-off."""
 NOT_YET = "are not listed yet"
 """The fault of a watch that has not met any."""
-REMEMBERED = 1000
-"""Changes that a follower may be behind."""
-
-
-class Entry(NamedTuple, Generic[Value]):
-    """What is kept of an object, and the resourceVersion it had, 0 where that is no number."""
-
-    version: int
-    value: Value
-
-
-class Changed(NamedTuple, Generic[Value]):
-    """A change. `version` is what a follower that comes back says it has seen; a deleted one has its last value."""
-
-    version: int
-    kind: Literal["changed", "deleted"]
-    name: str
-    value: Value
+STEADY_S = 5.0
+"""Seconds for which a watch has to go on to count as well; what ends sooner is tried again after longer and longer."""
 
 
 class GoneError(Exception):
@@ -63,18 +45,12 @@ class Watched(Generic[Value]):
         labels: str = "", fields: str = "", most: int = 20_000,
     ) -> None:  # fmt: skip
         """Nothing is asked yet. `most`: objects that are kept; what is more is left out, and `fault` says so."""
-        self.cluster, self.where, self.reduce, self.token, self.most = (
-            cluster,
-            path(api, namespace),
-            reduce,
-            token,
-            most,
-        )
+        self.cluster, self.where, self.token = cluster, path(api, namespace), token
+        self.reduce, self.most = reduce, most
         self.query = {name: text for name, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}
         self.what = api.plural
         self.known: dict[str, Entry[Value]] = {}
-        self.recent: deque[Changed[Value]] = deque(maxlen=REMEMBERED)
-        self.count = 0
+        self.recent: Recent[Value] = Recent()
         self.version = ""
         self.fault, self.refused = f"{self.what} {NOT_YET}", 0
         self.heard: float | None = None
@@ -91,10 +67,10 @@ class Watched(Generic[Value]):
         """Watch until cancelled."""
         failures = 0
         while not self.stopped:
+            began = time.monotonic()
             try:
                 if not self.version:
                     await self.list_all()
-                failures = 0
                 await self.watch()
             except GoneError:
                 self.version = ""
@@ -102,7 +78,8 @@ class Watched(Generic[Value]):
                 self.fault = error.detail if isinstance(error, ProblemError) else str(error)
                 self.refused = error.code if isinstance(error, StatusError) else 0
                 self.tell()
-                failures += 1
+            failures = 0 if time.monotonic() - began > STEADY_S else failures + 1
+            if failures:
                 await asyncio.sleep(pause(failures))
 
     async def synced(self, patience_s: float) -> bool:
@@ -126,33 +103,16 @@ class Watched(Generic[Value]):
         A follower that fell behind further than changes are remembered gets each object that changed since; what was
         deleted meanwhile it sees by listing.
         """
-        seen, last = self.count, int(self.version or 0) if self.version.isdigit() else 0
-        pending = [] if after is None else self.since(after)
+        seen, last = self.recent.count, int(self.version) if self.version.isdigit() else 0
+        pending = [] if after is None else self.recent.since(after, self.known)
         while True:
             for one in pending:
                 last = max(last, one.version)
                 yield one
             news = self.news
-            pending, seen = self.behind(seen, last), self.count
+            pending, seen = self.recent.behind(seen, last, self.known), self.recent.count
             if not pending:
                 await news.wait()
-
-    def behind(self, seen: int, last: int) -> list[Changed[Value]]:
-        """The changes behind the first `seen` ones, of which the newest had the version `last`."""
-        missed = self.count - seen
-        if missed > len(self.recent):
-            return self.since(last)
-        return list(islice(self.recent, len(self.recent) - missed, None))
-
-    def since(self, version: int) -> list[Changed[Value]]:
-        """What changed behind a version, the oldest first, as far as it is known."""
-        gone = [one for one in self.recent if one.kind == "deleted" and one.version > version]
-        there = [
-            Changed(entry.version, "changed", name, entry.value)
-            for name, entry in self.known.items()
-            if entry.version > version
-        ]
-        return sorted([*gone, *there], key=lambda one: one.version)
 
     async def list_all(self) -> None:
         """List everything, in chunks, and tell of what is other than it was known."""
@@ -183,10 +143,10 @@ class Watched(Generic[Value]):
         if self.listed:
             for name, entry in before.items():
                 if name not in found:
-                    self.add(Changed(entry.version + 1, "deleted", name, entry.value))
+                    self.recent.add(Changed(entry.version + 1, "deleted", name, entry.value))
             for name, entry in found.items():
                 if name not in before or before[name].version != entry.version:
-                    self.add(Changed(entry.version, "changed", name, entry.value))
+                    self.recent.add(Changed(entry.version, "changed", name, entry.value))
         self.listed = True
 
     async def watch(self) -> None:
@@ -222,10 +182,10 @@ class Watched(Generic[Value]):
         if kind == "DELETED" or value is None:
             before = self.known.pop(name, None)
             if before is not None:
-                self.add(Changed(version, "deleted", name, before.value if value is None else value))
+                self.recent.add(Changed(version, "deleted", name, before.value if value is None else value))
         elif name in self.known or len(self.known) < self.most:
             self.known[name] = Entry(version, value)
-            self.add(Changed(version, "changed", name, value))
+            self.recent.add(Changed(version, "changed", name, value))
         else:
             self.left_out = True
         self.tell()
@@ -243,29 +203,10 @@ class Watched(Generic[Value]):
         self.fault = f"there are more than {self.most} {self.what}; the others are left out" if self.left_out else ""
         self.tell()
 
-    def add(self, change: Changed[Value]) -> None:
-        """Remember a change for followers."""
-        self.count += 1
-        self.recent.append(change)
-
     def tell(self) -> None:
         """Wake up who waits."""
         self.news.set()
         self.news = asyncio.Event()
-
-
-def name_of(item: Object) -> str:
-    """The name of an object. Raises OutsideError where it has none."""
-    name = item.get("metadata", {}).get("name")
-    if not isinstance(name, str):
-        raise OutsideError("the cluster sent an object without a name")
-    return name
-
-
-def version_of(item: Object) -> int:
-    """The resourceVersion as a number, by which changes are told apart: comparable, as etcd's always were."""
-    text = str(item.get("metadata", {}).get("resourceVersion", ""))
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def pause(failures: int) -> float:

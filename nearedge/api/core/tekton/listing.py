@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from nearedge.api.cluster.changes import Changed, Entry
 from nearedge.api.cluster.resources import PIPELINE_RUNS, TASK_RUNS, Object
-from nearedge.api.cluster.watched import Changed, Entry
 from nearedge.api.core.engine import Change
 from nearedge.api.core.models import RunSummary
 from nearedge.api.core.run_index import key
@@ -84,7 +84,7 @@ def entries(shared: Shared) -> dict[str, Entry[Kept]]:
 def ordered(shared: Shared) -> list[RunSummary]:
     """The runs in order; sorted again only where one changed."""
     watched = shared.watched
-    state = (id(watched.known), watched.count, len(watched.known))
+    state = (id(watched.known), watched.recent.count, len(watched.known))
     if shared.sorted[0] != state:
         shared.sorted = (state, sorted((one.value.summary for one in entries(shared).values()), key=key))
     return shared.sorted[1]

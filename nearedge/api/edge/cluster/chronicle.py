@@ -89,7 +89,7 @@ class Chronicle:
 
     def news(self) -> list[Line]:
         """What is not written down yet, the oldest first; nothing while the cluster is not known."""
-        seen = tuple((one.count, len(one.known)) for one in self.caches.all)
+        seen = tuple((one.recent.count, len(one.known)) for one in self.caches.all)
         if seen == self.looked or not all(one.listed for one in (self.caches.workloads, self.caches.pods)):
             return []
         self.looked = seen

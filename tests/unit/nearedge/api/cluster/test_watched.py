@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from nearedge.api.cluster import watched
+from nearedge.api.cluster import changes, watched
 from nearedge.api.cluster.resources import PODS
 from nearedge.api.cluster.watched import Watched, pause
 
@@ -153,7 +153,7 @@ def test_a_follower_takes_up_where_it_was(pod, watching):
 
 
 def test_a_follower_that_falls_far_behind_gets_each_object_once(pod, watching, monkeypatch):
-    monkeypatch.setattr(watched, "REMEMBERED", 3)
+    monkeypatch.setattr(changes, "REMEMBERED", 3)
     pod("a")
 
     async def work(found):
