@@ -25,8 +25,9 @@ SHORTEST_S, LONGEST_S = 0.5, 30.0
 """Of the back-off."""
 NOT_YET = "are not listed yet"
 """The fault of a watch that has not met any."""
-STEADY_S = 5.0
-"""Seconds for which a watch has to go on to count as well; what ends sooner is tried again after longer and longer."""
+STEADY_S, LOOSE = 5.0, 3
+"""Seconds for which a watch has to go on to count as well; one that was open for less counts as so many failures in a
+row at the most, as the server is there."""
 
 
 class GoneError(Exception):
@@ -57,7 +58,7 @@ class Watched(Generic[Value]):
         self.left_out = False
         self.listed = False
         self.news = asyncio.Event()
-        self.stopped = False
+        self.stopped = self.opened = False
 
     def stop(self) -> None:
         """Ask for nothing more, and forget the token; `run`'s task is still to be cancelled."""
@@ -67,7 +68,7 @@ class Watched(Generic[Value]):
         """Watch until cancelled."""
         failures = 0
         while not self.stopped:
-            began = time.monotonic()
+            began, self.opened = time.monotonic(), False
             try:
                 if not self.version:
                     await self.list_all()
@@ -78,7 +79,8 @@ class Watched(Generic[Value]):
                 self.fault = error.detail if isinstance(error, ProblemError) else str(error)
                 self.refused = error.code if isinstance(error, StatusError) else 0
                 self.tell()
-            failures = 0 if time.monotonic() - began > STEADY_S else failures + 1
+            lasted = self.opened and time.monotonic() - began > STEADY_S
+            failures = 0 if lasted else min(failures + 1, LOOSE) if self.opened else failures + 1
             if failures:
                 await asyncio.sleep(pause(failures))
 
@@ -156,7 +158,7 @@ class Watched(Generic[Value]):
             "resourceVersion": self.version,
         }  # fmt: skip
         try:
-            lines = self.cluster.lines(self.where, token=self.token, quiet_s=QUIET_S, opened=self.well, **query)
+            lines = self.cluster.lines(self.where, token=self.token, quiet_s=QUIET_S, opened=self.open, **query)
             async for line in lines:
                 if line.strip():
                     self.take(read(line, self.where))
@@ -196,6 +198,11 @@ class Watched(Generic[Value]):
             return self.reduce(item)
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
+
+    def open(self) -> None:
+        """The watch goes on from where it was."""
+        self.opened = True
+        self.well()
 
     def well(self) -> None:
         """The server answered."""

@@ -1,7 +1,8 @@
-"""The record of a run on a cluster comes from the image's registry; its report is in no place that the API reaches."""
+"""Record and report of a run on a cluster come from the image's registry."""
 
 import pytest
 
+from nearedge.delivery import evidence_attached, referrers
 from nearedge.release import record as records
 from tests.core_cluster import NAMESPACE
 from tests.releases import registry
@@ -35,6 +36,19 @@ def test_the_record_that_is_attached_to_the_image(alone, bare, host):
     assert alone.get("/runs/made/record")["identity"]["name"] == RECORD.identity.name
     assert alone.get("/runs/made/record") == alone.get("/runs/made/record")
     assert len(alone.engine.records.known) == before + 1
+
+
+def test_the_report_that_is_attached_to_the_image(alone, bare, host):
+    store, manifest = image(host, "edge/reported")
+    page = b"<!doctype html><p>accuracy 0.99</p>"
+    report = referrers.Attachment(referrers.REPORT_TYPE, "report.html.gz", evidence_attached.packed(page))
+    referrers.attach(store, manifest.descriptor, [report])
+    ended(bare, "shown", {"IMAGE_URL": f"{host}/edge/reported:1", "IMAGE_DIGEST": manifest.descriptor.digest})
+    assert [one["name"] for one in alone.get("/runs/shown/report")["files"]] == ["report.html"]
+    answer = alone.ask("GET", "/runs/shown/report/report.html")
+    assert answer.content == page and "sandbox" in answer.headers["content-security-policy"]
+    other = alone.ask("GET", "/runs/shown/report/latency.png")
+    assert (other.status_code, "no file 'latency.png' but report.html" in other.json()["detail"]) == (404, True)
 
 
 def test_an_image_without_a_record(alone, bare, host):
