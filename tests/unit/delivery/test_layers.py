@@ -4,12 +4,12 @@ import json
 import subprocess
 import sys
 import tarfile
-import tracemalloc
 
 import pytest
 
 from nearedge.delivery.layers import Entry, write_layer
 from nearedge.errors import InputError
+from tests.layer_entries import odd_ones, peak, pinned
 
 PROGRAM = """
 import json, sys
@@ -34,13 +34,7 @@ def entries(folder):
 
 def test_the_tar_is_what_was_asked_for(folder):
     long = "deep/" * 30 + "name"
-    given = [
-        *entries(folder),
-        Entry("/c/text", b"hello", mode=0o600, uid=1001, gid=7),
-        Entry("tmp", mode=0o1777),
-        Entry("bin/sh", link="../a/one"),
-        Entry(long, b"x"),
-    ]
+    given = [*entries(folder), *odd_ones("one", long)]
     layer = write_layer(given, folder / "layer", "title")
     content = gzip.decompress((folder / "layer").read_bytes())
     assert layer.diff_id == "sha256:" + hashlib.sha256(content).hexdigest()
@@ -92,21 +86,12 @@ def test_same_bytes_from_two_processes(folder):
 )
 def test_the_compressors_bytes_are_pinned(tmp_path, compression, expected):
     """A new version of the compressor that writes other bytes changes every digest: that must not go unnoticed."""
-    content = b"".join(hashlib.sha256(b"%d" % (n % 3000)).digest()[: n % 33] for n in range(20_000))
-    layer = write_layer([Entry("data", content)], tmp_path / "layer", "t", compression)
+    layer = write_layer([Entry("data", pinned())], tmp_path / "layer", "t", compression)
     assert layer.descriptor.digest == f"sha256:{expected}"
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    with (tmp_path / "big").open("wb") as big:
-        big.truncate(200 << 20)
-    tracemalloc.start()
-    try:
-        write_layer([Entry("big", tmp_path / "big")], tmp_path / "layer", "t")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 12 << 20
+    assert peak(write_layer, tmp_path, 200) < 12 << 20
 
 
 def test_a_file_that_is_not_the_proven_one_is_refused(folder):

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import tarfile
-import tracemalloc
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -18,6 +17,7 @@ from nearedge.delivery.chunked.writer import CHUNK_SIZE
 from nearedge.delivery.layers import Entry
 from nearedge.delivery.layers import write_layer as write_plain
 from nearedge.errors import InputError
+from tests.layer_entries import odd_ones, peak, pinned
 
 LONG = "deep/" * 30 + "näme"
 
@@ -28,11 +28,8 @@ def given(tmp_path):
     return [
         Entry("a/large", tmp_path / "large"),
         Entry("a/exact", bytes(range(256)) * (2 * CHUNK_SIZE // 256)),
-        Entry("/c/text", b"hello", mode=0o600, uid=1001, gid=7),
         Entry("empty", b""),
-        Entry("tmp", mode=0o1777),
-        Entry("bin/sh", link="../a/large"),
-        Entry(LONG, b"x"),
+        *odd_ones("large", LONG),
     ]
 
 
@@ -171,21 +168,12 @@ def test_same_entries_same_bytes(given, layer, tmp_path):
 
 def test_the_bytes_are_pinned(tmp_path):
     """A new version of the compressor that writes other bytes changes every digest: that must not go unnoticed."""
-    content = b"".join(hashlib.sha256(b"%d" % (n % 3000)).digest()[: n % 33] for n in range(20_000))
-    layer = write_layer([Entry("data", content)], tmp_path / "layer", "t")
+    layer = write_layer([Entry("data", pinned())], tmp_path / "layer", "t")
     assert layer.descriptor.digest == "sha256:ae5e749678c18f9d75019538fbb6aa6a36bce190c09b5040015762e30c3880a8"
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    with (tmp_path / "big").open("wb") as big:
-        big.truncate(64 << 20)
-    tracemalloc.start()
-    try:
-        write_layer([Entry("big", tmp_path / "big")], tmp_path / "layer", "t")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 8 << 20
+    assert peak(write_layer, tmp_path, 64) < 8 << 20
 
 
 def test_files_that_are_not_the_proven_ones_are_refused(tmp_path):
