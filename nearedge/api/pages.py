@@ -19,6 +19,8 @@ LONGEST_CURSOR = 1024
 
 Limit = Annotated[int, Query(ge=1, le=LARGEST, description="most items of the answer")]
 After = Annotated[str | None, Query(max_length=LONGEST_CURSOR, description="`next` of the part before")]
+UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "the client has it already"}}
+"""Documented on each route whose answer has an entity tag."""
 
 
 def part(items: Sequence[Item], key: Callable[[Item], str], limit: int, after: str | None) -> Page[Item]:

@@ -37,7 +37,7 @@ def router(engine: Engine) -> APIRouter:
         """The Pipelines by name."""
         return pages.part(await of_kind("Pipeline", token), lambda each: each.name, limit, after)
 
-    @routes.get("/pipelines/{name}", response_model=Declared)
+    @routes.get("/pipelines/{name}", response_model=Declared, responses=pages.UNCHANGED)
     async def pipeline(request: Request, response: Response, _: Reader, token: Token, name: Name) -> object:
         """One Pipeline: its params with defaults, workspaces, results and Tasks."""
         return pages.tagged(request, response, await one("Pipeline", name, token))
@@ -47,7 +47,7 @@ def router(engine: Engine) -> APIRouter:
         """The Tasks by name."""
         return pages.part(await of_kind("Task", token), lambda each: each.name, limit, after)
 
-    @routes.get("/tasks/{name}", response_model=Declared)
+    @routes.get("/tasks/{name}", response_model=Declared, responses=pages.UNCHANGED)
     async def task(request: Request, response: Response, _: Reader, token: Token, name: Name) -> object:
         """One Task: its params with defaults, workspaces and results."""
         return pages.tagged(request, response, await one("Task", name, token))

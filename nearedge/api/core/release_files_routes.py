@@ -34,12 +34,12 @@ def router(engine: Engine) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix=f"{PREFIX}/runs/{{name}}", tags=["runs"], responses=RESPONSES)
 
-    @routes.get("/results", response_model=Results)
+    @routes.get("/results", response_model=Results, responses=pages.UNCHANGED)
     async def results(request: Request, response: Response, _: Reader, token: Token, name: RunName) -> object:
         """The Pipeline's results, as far as there are any."""
         return pages.tagged(request, response, Results(results=(await engine.run(name, token)).results))
 
-    @routes.get("/record", response_model=Record)
+    @routes.get("/record", response_model=Record, responses=pages.UNCHANGED)
     async def record(request: Request, response: Response, _: Reader, token: Token, name: RunName) -> object:
         """The release record: its identity, and the evidence as far as the run came."""
         return pages.tagged(request, response, await engine.record(name, token))

@@ -27,8 +27,6 @@ from nearedge.delivery.gitops import comparison
 from nearedge.delivery.gitops.fleet import BASE
 from nearedge.delivery.gitops.timeline import Timeline
 
-UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "the client has it already"}}
-
 
 def fresh(git: Seen[Timeline], prometheus: str = ABSENT) -> dict[str, object]:
     """The fields of Fresh."""
@@ -55,7 +53,7 @@ def router(source: FleetSource) -> APIRouter:
         items = [view.model_summary(now, name, sites[name]) for name in part.items]
         return ModelPage.model_validate({"items": items, "next": part.next, **fresh(seen)})
 
-    @found.get("/{name}", response_model=Model, responses=UNCHANGED)
+    @found.get("/{name}", response_model=Model, responses=pages.UNCHANGED)
     async def get_model(_: Reader, request: Request, response: Response, name: ModelName) -> object:
         """A model, and the release that each site shall run; its ETag is for If-Match of a promotion or rollback."""
         seen = await source.known()
@@ -78,7 +76,7 @@ def router(source: FleetSource) -> APIRouter:
         items = [view.summary(one, sites.get(one.digest, 0)) for one in part.items]
         return ReleasePage.model_validate({"items": items, "next": part.next, **fresh(seen)})
 
-    @found.get("/{name}/releases/{id}", response_model=Release, responses=UNCHANGED)
+    @found.get("/{name}/releases/{id}", response_model=Release, responses=pages.UNCHANGED)
     async def get_release(
         _: Reader,
         request: Request,
@@ -95,7 +93,7 @@ def router(source: FleetSource) -> APIRouter:
         aged(response, seen)
         return pages.tagged(request, response, Release(**short.model_dump(), record=record))
 
-    @found.get("/{name}/compare", response_model=Comparison, responses=UNCHANGED)
+    @found.get("/{name}/compare", response_model=Comparison, responses=pages.UNCHANGED)
     async def compare_releases(
         _: Reader,
         request: Request,

@@ -53,7 +53,7 @@ def router(engine: Engine) -> APIRouter:
         fits = chosen(state, pipeline, label)
         return pages.part([run for run in await engine.runs(token) if fits(run)], key, limit, after)
 
-    @routes.get("/{name}", response_model=Run)
+    @routes.get("/{name}", response_model=Run, responses=pages.UNCHANGED)
     async def one(request: Request, response: Response, _: Reader, token: Token, name: RunName) -> object:
         """One run with its params, results and how each Task and step stands."""
         return pages.tagged(request, response, await engine.run(name, token))

@@ -21,7 +21,7 @@ KNOWN = {"name": ["known", "absent"], "file": ["report.html", "absent.png"]}
 SEEN = openapi.Seen()
 
 
-def api():
+def api(examples: int = 8):
     """The document, in which names are those that the server has and one that it has not."""
     document = json.loads(DOCUMENT.read_text())
     paths = {path: item for path, item in document["paths"].items() if path.startswith(OURS) and path not in ENDLESS}
@@ -32,15 +32,16 @@ def api():
             here = next((name for start, name in own.items() if path.startswith(start)), None)
             parameter["schema"] = {"enum": [here, "absent"] if here else KNOWN[parameter["name"]]}
     document["components"]["schemas"]["NewRun"]["properties"]["pipeline"] = {"enum": ["absent", "hold"]}
-    return openapi.judged(document, UNFIT)
+    return openapi.judged(document, UNFIT, examples)
 
 
 @pytest.fixture(scope="session")
 def asked(tmp_path_factory, small_catalog):
-    """A server with one run that has ended."""
+    """A server with a run that has ended, and one that no request of schemathesis names."""
     with serving(tmp_path_factory.mktemp("asked"), small_catalog) as core:
-        core.start(name="known")
-        core.ended("known")
+        for name in ("known", "still"):
+            core.start(name=name)
+            core.ended(name)
         yield core
 
 
@@ -61,6 +62,21 @@ def test_every_operation_says_what_it_refuses_and_with_what():
 
 def test_the_server_gives_out_the_same_document(asked):
     assert asked.session.get(f"{asked.url}/openapi.json", timeout=20).json() == json.loads(DOCUMENT.read_text())
+
+
+def test_what_the_client_has_already_is_a_304_and_the_document_says_so(asked):
+    names, tagged = {"/api/v1/pipelines": "greet", "/api/v1/tasks": "say"}, []
+    for path, item in json.loads(DOCUMENT.read_text())["paths"].items():
+        if "get" not in item or not path.startswith(OURS) or path.endswith(("/events", "/logs", "/{file}")):
+            continue
+        name = next((name for start, name in names.items() if path.startswith(start)), "still")
+        url = asked.url + path.replace("{name}", name)
+        tag = asked.session.get(url, timeout=20).headers.get("etag")
+        if tag:
+            assert asked.session.get(url, headers={"If-None-Match": tag}, timeout=20).status_code == 304, path
+            assert "304" in item["get"]["responses"], path
+            tagged.append(path)
+    assert len(tagged) == 4, tagged
 
 
 @pytest.mark.parametrize(
