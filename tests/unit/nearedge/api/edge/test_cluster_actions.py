@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -277,6 +278,25 @@ def place(fresh_place):
     for digest, site in (("a", "edge-1"), ("b", "edge-1"), ("c", "edge-2")):
         fresh_place.put(digest, site, name="m")
     return fresh_place
+
+
+def test_rolling_back_is_a_commit_of_this_site_alone(cluster, tmp_path, place):
+    cluster.apply(deployment("m", B))
+    with controlled(cluster, tmp_path / "home", target=Target(place.target.url, "main")) as running:
+        begun(running)
+        found = done(running, "rollback", json={"to": "previous"})
+        assert (found["changed"], found["left"], found["to"]) == (True, named("b")[1:], named("a")[1:])
+        wanted = lambda one: (one["desired"] or {}).get("version") == "1.a"  # noqa: E731
+        assert "not synced yet" in running.until("/models/m/versions", wanted, PATIENCE)["reason"]
+        audit = running.get("/audit", params={"limit": 1})["items"][0]
+        assert (audit["what"], audit["outcome"]) == ("roll back to previous", "done")
+    log = subprocess.run(
+        ["git", "log", "-1", "--format=%an %H", "--name-only", "main"], cwd=place.remote, check=True,
+        capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    head, *files = log.split("\n")
+    assert head == f"local {found['commit']}"
+    assert {name.split("/")[1] for name in files if name.startswith("sites/")} == {"edge-1"}
 
 
 def named(letter):
