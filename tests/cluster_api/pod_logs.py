@@ -33,12 +33,13 @@ class Log:
     lines: list[bytes] = field(default_factory=list)
 
     def append(self, text: bytes) -> None:
-        """Write at the end."""
+        """Write at the end; lines written at once have the same time, as CRI-O's conmon gives it to them."""
+        now = time.time_ns()
         for part in text.splitlines(keepends=True):
             if self.lines and not self.lines[-1].endswith(b"\n"):
                 self.lines[-1] += part
             else:
-                self.times.append(time.time_ns())
+                self.times.append(now)
                 self.lines.append(part)
 
 

@@ -103,9 +103,9 @@ class Follower:
     """One who follows a model's log."""
 
     def __init__(self, caches: Caches, name: str, container: str | None, after: str) -> None:
-        """`after`: the mark of the last line that was seen, empty for none."""
+        """`after`: the place of the last line that was seen, empty for none."""
         self.caches, self.name, self.container = caches, name, container
-        self.mark = after if is_mark(after.encode(errors="replace")) else ""
+        self.mark, self.nth = place_of(after)
         self.failures = self.fruitless = 0
 
     async def events(self) -> AsyncIterator[ServerEvent]:
@@ -147,18 +147,42 @@ class Follower:
             asked["tailLines"] = 0
         where = path(PODS, self.caches.namespace, pod.name, "log")
         async with aclosing(self.caches.cluster.lines(where, token="", quiet_s=QUIET_S, opened=None, **asked)) as lines:
+            seen, passed = (self.mark, self.nth), 0
             async for piece in lines:
                 mark = piece.partition(b" ")[0]
-                if not is_mark(mark) or not later(mark.decode(), self.mark):
+                if not is_mark(mark):
                     continue
-                self.mark = mark.decode()
+                passed += mark.decode() == seen[0]
+                if not is_behind((mark.decode(), passed), seen):
+                    continue
+                self.step(mark.decode())
                 for line in of_piece(piece, self.name):
-                    yield ServerEvent("line", line.model_dump(mode="json"), self.mark)
+                    yield ServerEvent("line", line.model_dump(mode="json"), written(self.mark, self.nth))
+
+    def step(self, mark: str) -> None:
+        """Another line was read: of the time of the last, of a later one, or out of turn, which changes nothing."""
+        if mark == self.mark:
+            self.nth += 1
+        elif not self.mark or key(mark) > key(self.mark):
+            self.mark, self.nth = mark, 1
 
 
-def later(one: str, other: str) -> bool:
-    """Whether one mark is behind another: nanoseconds count, which a float cannot tell apart."""
-    return not other or key(one) > key(other)
+def place_of(text: str) -> tuple[str, int]:
+    """The mark and number that `written` wrote; no mark where it is none of ours."""
+    mark, _, nth = text.partition("/")
+    if not is_mark(mark.encode(errors="replace")):
+        return "", 0
+    return mark, int(nth) if nth.isascii() and nth.isdigit() and len(nth) < 10 else 1
+
+
+def written(mark: str, nth: int) -> str:
+    """The place of the line that is the nth of its time: CRI-O gives one time to all lines that it reads at once."""
+    return mark if nth == 1 else f"{mark}/{nth}"
+
+
+def is_behind(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether a line's mark and number are behind others: nanoseconds count, which a float cannot tell apart."""
+    return not other[0] or (key(one[0]), one[1]) > (key(other[0]), other[1])
 
 
 def key(mark: str) -> tuple[float, str]:

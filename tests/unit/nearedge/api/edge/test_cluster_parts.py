@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from nearedge.api.edge.cluster import reasons, reduced, rollouts
+from nearedge.api.edge.cluster import pod_logs, reasons, reduced, rollouts
 from nearedge.api.edge.cluster.caches import Caches
 from nearedge.api.edge.cluster.chronicle import Chronicle
 from nearedge.api.edge.cluster.looks import service_of
@@ -223,3 +223,18 @@ def test_the_program_serves_a_cluster_to_whom_it_lets_in(tmp_path):
                 program.send_signal(signal.SIGTERM)
                 assert program.wait(20) == 0
                 assert "Traceback" not in program.stderr.read()
+
+
+TIME = "2026-11-24T01:35:05.123456789Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (TIME, (TIME, 1)), (f"{TIME}/3", (TIME, 3)), (f"{TIME}/x", (TIME, 1)), ("", ("", 0)), ("5-7", ("", 0)),
+        ("é/2", ("", 0)),
+    ],
+)  # fmt: skip
+def test_a_followers_place_is_a_time_and_which_line_of_it(text, place):
+    assert pod_logs.place_of(text) == place
+    assert not place[0] or pod_logs.place_of(pod_logs.written(*place)) == place
