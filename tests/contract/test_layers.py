@@ -25,6 +25,8 @@ ALLOWED = {
         "scripts",
     ),
 }
+APIS = {"": (), "cluster": (), "core": ("cluster",), "edge": ("cluster",)}
+"""Packages of nearedge.api ("" what lies in it itself), and which of the others each may import."""
 OURS = {"nearedge", "converters", "scripts", "serving_image"}
 HEAVY = {"torch", "tensorflow", "nncf", "onnx", "onnxruntime", "keras"}
 HEAVY_OUTSIDE_THE_SERVER = {*HEAVY, "openvino"}
@@ -56,6 +58,19 @@ def test_imports_go_downwards(layer: str, path: Path) -> None:
             assert allowed or name in ("nearedge.__version__", "nearedge.errors", "nearedge.catalog"), name
         heavy = HEAVY if layer == "serving_image" else HEAVY_OUTSIDE_THE_SERVER
         assert not (at_top and package in heavy), f"{name} is imported when the module is"
+
+
+def test_the_two_apis_know_nothing_of_each_other() -> None:
+    seen = set()
+    for layer, path in files():
+        if layer == "nearedge/api":
+            inside = path.relative_to(ROOT / layer).parts
+            own = inside[0] if len(inside) > 1 else ""
+            names = [name for name, _ in imports(ast.parse(path.read_text())) if name.startswith("nearedge.api.")]
+            used = {name.split(".")[2] for name in names}
+            assert (used & APIS.keys()) <= {own, *APIS[own]}, path
+            seen.add(own)
+    assert seen == APIS.keys()
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
