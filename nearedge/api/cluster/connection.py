@@ -24,15 +24,21 @@ LARGEST_LINE = 16 << 20
 """Bytes of one line of a stream: an object of a watch is smaller than etcd's limit of some megabytes."""
 HANDED_ON = (401, 403, 404, 409, 410, 422, 429)
 """Statuses that mean to our caller what they mean to us; others are a fault of the cluster, 502."""
+OWN_FAULT = (401, 403)
+"""Statuses that, where we asked as ourselves, say nothing of our caller: it is our account that lacks a right, 502."""
+LOGIN_FAULTS = (ConfigError, OSError, ValueError, LookupError)
+"""What lightkube raises where the file or the program with our own token is not as it has to be."""
 PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
 
 class StatusError(ProblemError):
     """The API server said no. `code` and `reason` are those of its Status document."""
 
-    def __init__(self, code: int, reason: str, message: str, headers: dict[str, str] | None = None) -> None:
-        """`message` is one line."""
-        super().__init__(code if code in HANDED_ON else 502, f"the cluster says: {message}", headers)
+    def __init__(
+        self, code: int, reason: str, message: str, headers: dict[str, str] | None = None, *, own: bool = False
+    ) -> None:
+        """`message` is one line; `own`: we had asked as ourselves."""
+        super().__init__(handed_on(code, own=own), f"the cluster says: {message}", headers)
         self.code, self.reason, self.message = code, reason, message
 
 
@@ -106,10 +112,10 @@ class Cluster:
         with_token, client = self.as_whom(token)
         try:
             answer = await client.request(method, path, params=query, content=content, headers=headers | with_token)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, *LOGIN_FAULTS) as error:
             raise self.away(error) from error
         if answer.status_code >= 400:
-            raise refusal(answer)
+            raise refusal(answer, own=not token)
         return read(answer.content, f"{self.server}{path}")
 
     async def lines(
@@ -148,34 +154,42 @@ class Cluster:
             async with client.stream("GET", path, params=query, headers=headers, timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     await answer.aread()
-                    raise refusal(answer)
+                    raise refusal(answer, own=not token)
                 yield answer
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, *LOGIN_FAULTS) as error:
             raise self.away(error) from error
         finally:
             self.streams -= 1
 
     def as_whom(self, token: str) -> tuple[dict[str, str], httpx2.AsyncClient]:
-        """Headers and client for a caller's token, or for ourselves."""
+        """Headers and client for a caller's token, or for ourselves. Raises StatusError 401 for what no token is."""
+        if not (token.isascii() and token.isprintable()):  # no header has such letters; its error would show the token
+            raise StatusError(401, "Unauthorized", "the token has letters that no token has")
         return ({"Authorization": f"Bearer {token}"}, self.others) if token else ({}, self.own)
 
     def away(self, error: Exception) -> OutsideError:
-        """The server is not reached, or broke off."""
+        """The server is not reached, or broke off, or we have nothing to log in with."""
         why = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, httpx2.HTTPError):
+            return OutsideError(f"this API has no login at the cluster ({type(error).__name__}): {why[:300]}")
         return OutsideError(f"the cluster at {self.server} does not answer: {why[:300]}")
 
 
-def refusal(answer: httpx2.Response) -> StatusError:
-    """The error of an answer, by its Status document where it has one."""
+def handed_on(code: int, *, own: bool) -> int:
+    """HTTP's status for our caller, for one that the API server gave to them, or to us as `own` account."""
+    return code if code in HANDED_ON and not (own and code in OWN_FAULT) else 502
+
+
+def refusal(answer: httpx2.Response, *, own: bool = False) -> StatusError:
+    """The error of an answer, by its Status document where it has one; `own`: we had asked as ourselves."""
     try:
         status = json.loads(answer.content)
         message, reason = str(status["message"]), str(status.get("reason", ""))
     except (ValueError, LookupError, TypeError, AttributeError):
         message, reason = f"status {answer.status_code}", ""
     wait = answer.headers.get("Retry-After")
-    return StatusError(
-        answer.status_code, reason, " ".join(message.split())[:500], {"Retry-After": wait} if wait else None
-    )
+    more = {"Retry-After": wait} if wait else None
+    return StatusError(answer.status_code, reason, " ".join(message.split())[:500], more, own=own)
 
 
 def read(content: bytes, where: str) -> Object:

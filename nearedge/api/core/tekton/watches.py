@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from nearedge.api.cluster.connection import HANDED_ON
+from nearedge.api.cluster.connection import handed_on
 from nearedge.api.cluster.resources import Api, Object
 from nearedge.api.cluster.watched import NOT_YET, Watched
 from nearedge.api.core.tekton.reach import Reach
@@ -151,8 +151,9 @@ def refused(watched: Watched[Any]) -> Exception:
     """Why nothing can be said."""
     if watched.refused == 404:
         return ProblemError(502, f"the cluster has no {watched.what}; is Tekton Pipelines 1.0 or newer installed?")
-    if watched.refused in HANDED_ON:
-        return ProblemError(watched.refused, watched.fault)
+    status = handed_on(watched.refused, own=not watched.token)
+    if status == watched.refused:
+        return ProblemError(status, watched.fault)
     if watched.fault.endswith(NOT_YET):
         return ProblemError(503, f"{watched.what} are being listed; try again in a moment", {"Retry-After": "3"})
     return OutsideError(watched.fault)

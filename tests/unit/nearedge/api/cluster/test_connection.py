@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import yaml
 
 from nearedge.api.cluster import connection
 from nearedge.api.cluster.connection import Cluster, StatusError
@@ -62,6 +63,50 @@ def test_a_callers_token_is_all_that_the_cluster_sees(fake, connected):
 
     asyncio.run(run())
     assert fake.requests[-2].user == "ada"
+
+
+@pytest.mark.parametrize("token", ["t\xf6ken-of-ada", "two\nlines-of-ada", "nul\0of-ada"])
+def test_what_no_header_can_hold_is_no_token_and_is_not_shown(connected, token):
+    async def run():
+        async with connected() as cluster:
+            with pytest.raises(StatusError) as refused:
+                await cluster.get(path(PODS, "default"), token=token)
+            assert (refused.value.status, "of-ada" in refused.value.detail) == (401, False)
+            with pytest.raises(StatusError):
+                await anext(cluster.lines(path(PODS, "default"), token=token))
+
+    asyncio.run(run())
+
+
+def test_what_our_own_account_may_not_is_no_fault_of_the_caller(fake, connected):
+    async def run(token):
+        async with connected(token) as cluster:
+            with pytest.raises(StatusError) as refused:
+                await cluster.get(path(PODS, "default"))
+            with pytest.raises(StatusError) as followed:
+                await anext(cluster.lines(path(PODS, "default", "a", "log")))
+            return [(one.value.status, one.value.code) for one in (refused, followed)]
+
+    assert asyncio.run(run(fake.user("zoe"))) == [(502, 403)] * 2
+    assert asyncio.run(run("of nobody")) == [(502, 401)] * 2
+
+
+def test_a_program_for_our_own_token_that_fails_is_one_line(fake, tmp_path):
+    place = fake.kubeconfig(tmp_path, "mine")
+    known = yaml.safe_load(place.read_text())
+    kind = "client.authentication.k8s.io/v1beta1"
+    for program in ("no-such-program", "false", "true"):  # `true` says nothing, which is no JSON
+        known["users"][0]["user"] = {"exec": {"apiVersion": kind, "command": program}}
+        place.write_text(yaml.safe_dump(known))
+
+        async def run():
+            cluster = Cluster.found(place)
+            with pytest.raises(OutsideError, match="has no login at the cluster") as failed:
+                await cluster.get(path(PODS, "default"))
+            assert "\n" not in str(failed.value)
+            await cluster.aclose()
+
+        asyncio.run(run())
 
 
 @pytest.mark.parametrize(("code", "status"), [(429, 429), (500, 502), (503, 502)])

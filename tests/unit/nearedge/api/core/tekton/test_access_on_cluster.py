@@ -47,7 +47,7 @@ def test_who_manages_who_reads_and_who_may_not_even_that(both, own_bare):
 
 
 def test_no_token_and_a_wrong_one(both, own_bare):
-    for token in ("", "nobody's"):
+    for token in ("", "nobody's", "n\xf6body's"):
         answer = both.who_has(token).ask("GET", "/runs")
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     spoiled = own_bare.user("mallory", "nearedge-users")
@@ -84,7 +84,7 @@ def test_our_own_account_without_its_rights(own_bare, tmp_path):
     own_bare.apply(account, namespace=NAMESPACE)
     with core_cluster.serving(own_bare, tmp_path, own_bare.user("ada", "nearedge-users"), as_caller=False) as core:
         answer = core.ask("GET", "/runs")
-        assert (answer.status_code, "tokenreviews" in answer.json()["detail"]) == (403, True)
+        assert (answer.status_code, "tokenreviews" in answer.json()["detail"]) == (502, True), "not the caller's fault"
         found = core.session.get(f"{core.url}/readyz", timeout=30).json()["sources"]
     assert found["cluster"] == "ok"
     assert 'cannot list resource "pipelineruns"' in found["pipelineruns"]
