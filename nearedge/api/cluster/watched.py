@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Generic
 
 from nearedge.api.cluster.changes import Changed, Entry, Recent, Value, name_of, version_of
@@ -78,6 +79,10 @@ class Watched(Generic[Value]):
             except (OutsideError, ProblemError) as error:
                 self.fault = error.detail if isinstance(error, ProblemError) else str(error)
                 self.refused = error.code if isinstance(error, StatusError) else 0
+                self.tell()
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                self.fault, self.refused = f"{self.what}: the answer is none of an API server ({error!r})"[:300], 0
+                self.version = ""
                 self.tell()
             lasted = self.opened and time.monotonic() - began > STEADY_S
             failures = 0 if lasted else min(failures + 1, LOOSE) if self.opened else failures + 1
@@ -159,9 +164,10 @@ class Watched(Generic[Value]):
         }  # fmt: skip
         try:
             lines = self.cluster.lines(self.where, token=self.token, quiet_s=QUIET_S, opened=self.open, **query)
-            async for line in lines:
-                if line.strip():
-                    self.take(read(line, self.where))
+            async with aclosing(lines) as found:
+                async for line in found:
+                    if line.strip():
+                        self.take(read(line, self.where))
         except StatusError as error:
             if error.code == 410:
                 raise GoneError from error

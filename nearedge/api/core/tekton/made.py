@@ -53,9 +53,9 @@ class Records:
 
     def report(self, run: Run) -> bytes:
         """The report of the release that a run built, as HTML. Raises ProblemError 404, or OutsideError."""
-        reference = parse(image_of(run))
-        store = open_store(reference, Path(), self.access)
         try:
+            reference = parse(image_of(run))
+            store = open_store(reference, Path(), self.access)
             return evidence_attached.report(store, store.resolve(reference.which))
         except InputError as error:
             raise missing(f"run {run.name}: {error}") from error

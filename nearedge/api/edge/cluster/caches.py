@@ -40,6 +40,8 @@ class Caches:
 
     async def close(self) -> None:
         """Stop watching."""
+        for one in self.all:
+            one.stop()
         for task in self.tasks:
             task.cancel()
         for task in self.tasks:

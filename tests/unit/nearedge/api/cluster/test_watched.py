@@ -219,6 +219,19 @@ def test_an_object_that_cannot_be_read_is_left_out(fake, pod, watching):
     watching(work)
 
 
+@pytest.mark.parametrize("text", ['{"items": []}', '{"items": [{}]}', '{"items": 7}'])
+def test_an_answer_that_is_no_list_ends_nothing(fake, pod, watching, text):
+    async def work(found):
+        await until(found, lambda: found.fault and "not listed yet" not in found.fault)
+        assert "\n" not in found.fault
+        fault.end()
+        await quickly(pod, "a", x="1")
+        await until(found, lambda: (names(found), found.fault) == (["a"], ""))
+
+    with fake.faults.text(200, text, "list", "pods") as fault:
+        watching(work)
+
+
 def test_the_back_off_grows_and_is_bounded(monkeypatch):
     monkeypatch.setattr(watched, "SHORTEST_S", 0.5)
     monkeypatch.setattr(watched, "LONGEST_S", 30.0)

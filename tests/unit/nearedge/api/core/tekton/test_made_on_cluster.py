@@ -72,6 +72,7 @@ def test_no_image_and_images_that_cannot_be_had(alone, bare, results, status, sa
     answer = alone.ask("GET", "/runs/made/record")
     assert answer.status_code == status, answer.text
     assert said in answer.json()["detail"]
+    assert alone.ask("GET", "/runs/made/report").status_code == status
 
 
 @pytest.mark.parametrize(
