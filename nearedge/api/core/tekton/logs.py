@@ -31,6 +31,7 @@ LOOK_AGAIN_S = 5.0
 """Seconds after which who follows looks again, whatever the watches say."""
 BREAKS, PAUSE_S = 5, 1.0
 """Breaks of one step's log in a row that are mended, and seconds between."""
+Mark = tuple[str, str, str]
 
 
 class Place(NamedTuple):
@@ -42,6 +43,11 @@ class Place(NamedTuple):
     container: str
     ended: bool
     missing: str = ""
+
+    @property
+    def mark(self) -> Mark:
+        """What tells it from others: a Task that is tried again has another pod, whose log begins anew."""
+        return self.task, self.step, self.pod
 
 
 @dataclass
@@ -56,9 +62,9 @@ class Reading:
     name: str
     query: LogQuery
     token: str
-    done: set[tuple[str, str]] = field(default_factory=set)
+    done: set[Mark] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
-    seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    seen: dict[Mark, int] = field(default_factory=dict)
     breaks: int = 0
 
     async def lines(self) -> AsyncGenerator[LogLine]:
@@ -125,7 +131,7 @@ class Reading:
         """The logs that have begun and were not read whole, in order."""
         found = [place for child in children(run, taskruns) if self.fits(child) for place in places(child)]
         wanted = [one for one in found if self.query.step in (None, one.step) or one.missing]
-        return [one for one in wanted if (one.task, one.step) not in self.done and one.pod not in self.gone]
+        return [one for one in wanted if one.mark not in self.done and one.pod not in self.gone]
 
     def fits(self, child: Child) -> bool:
         """Whether a Task is asked for: by its name, or the name of the matrix it is of."""
@@ -133,7 +139,7 @@ class Reading:
 
     async def rest(self, place: Place, *, follow: bool) -> AsyncGenerator[LogLine]:
         """The lines of a log that were not handed out yet."""
-        mark = (place.task, place.step)
+        mark = place.mark
         if place.missing:
             self.done.add(mark)
             yield LogLine(task=place.task, step=place.step, number=0, text=place.missing)
@@ -177,7 +183,7 @@ class Reading:
         found: deque[LogLine] = deque()
         for place in reversed(self.left(run, taskruns)):
             if len(found) >= count and place.ended:
-                self.done.add((place.task, place.step))
+                self.done.add(place.mark)
                 continue
             kept: deque[LogLine] = deque(maxlen=max(0, count - len(found)))
             async with aclosing(self.rest(place, follow=False)) as lines:

@@ -13,8 +13,11 @@ HEAD = {"apiVersion": "tekton.dev/v1"}
 BEGUN = "2026-11-24T01:00:00Z"
 
 
-def write_run(fake, name, **tasks):
-    """A run with a TaskRun and a pod for each Task: {task: {step: exit code, None where it runs, or "waits"}}."""
+def write_run(fake, name, attempt="", **tasks):
+    """A run with a TaskRun and a pod for each Task: {task: {step: exit code, None where it runs, or "waits"}}.
+
+    `attempt` ends the pods' names, as Tekton has it where a Task is tried again.
+    """
     spec = {"tasks": [{"name": task, "taskSpec": {"steps": []}} for task in tasks]}
     over = all(code is not None and code != "waits" for steps in tasks.values() for code in steps.values())
     references = []
@@ -23,13 +26,13 @@ def write_run(fake, name, **tasks):
         labels = {"tekton.dev/pipelineRun": name, "tekton.dev/pipelineTask": task}
         child = f"{name}-{task}"
         status = {
-            "podName": f"{child}-pod", "steps": [step(one, code) for one, code in steps.items()],
+            "podName": f"{child}-pod{attempt}", "steps": [step(one, code) for one, code in steps.items()],
             "conditions": [condition("True" if done else "Unknown", "Succeeded" if done else "Running")],
         }  # fmt: skip
         fake.apply(
             {**HEAD, "kind": "TaskRun", "metadata": {"name": child, "labels": labels}, "status": status},
             {
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{child}-pod", "labels": labels},
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{child}-pod{attempt}", "labels": labels},
                 "spec": {"nodeName": "n", "containers": [{"name": f"step-{one}", "image": "x"} for one in steps]},
                 "status": {"phase": "Succeeded" if done else "Running", "containerStatuses": [
                     {"name": f"step-{one}", "state": container(code)} for one, code in steps.items()
@@ -64,8 +67,8 @@ def step(name, code):
     return {"name": name, "container": f"step-{name}", **container(code)}
 
 
-def log(fake, run, task, name, text):
-    fake.write_log(NAMESPACE, f"{run}-{task}-pod", f"step-{name}", text)
+def log(fake, run, task, name, text, attempt=""):
+    fake.write_log(NAMESPACE, f"{run}-{task}-pod{attempt}", f"step-{name}", text)
 
 
 @pytest.fixture
@@ -117,6 +120,19 @@ def test_a_log_is_followed_from_step_to_step(bare, alone):
     assert next(stream)[1]["text"] == "four"
     write_run(bare, "live", build={"a": 0, "b": 0}, check={"a": 0})
     assert next(stream)[:2] == ("end", {})
+
+
+def test_a_task_that_is_tried_again_is_followed_in_its_new_pod(bare, alone):
+    write_run(bare, "live", build={"a": None}, check={"a": "waits"})
+    log(bare, "live", "build", "a", "first\nfails\n")
+    stream = alone.events("/runs/live/logs?follow=true")
+    assert [next(stream)[1]["text"] for _ in range(2)] == ["first", "fails"]
+    write_run(bare, "live", build={"a": 1}, check={"a": "waits"})
+    write_run(bare, "live", attempt="-retry1", build={"a": None}, check={"a": "waits"})
+    log(bare, "live", "build", "a", "second\n", attempt="-retry1")
+    found = next(stream)[1]
+    assert (found["step"], found["number"], found["text"]) == ("a", 1, "second")
+    stream.close()
 
 
 def test_the_last_lines_and_then_new_ones(bare, alone):
