@@ -107,7 +107,7 @@ class Judged:
 
 
 class Judge:
-    """`nearedge.api.access.Judge` by reviews: the most of `rights` that the caller has is the role."""
+    """`nearedge.api.access.Judge` by reviews: the role is the last one up to which the caller has all `rights`."""
 
     def __init__(self, reviews: AsOurselves | AsTheCaller, rights: Mapping[Role, Right]) -> None:
         """`rights` says what each role has to be allowed."""
@@ -138,7 +138,7 @@ class Judge:
             return Judged(None, "", now)
         asked: list[Awaitable[bool]] = [self.reviews.may(user, token, self.rights[role]) for role in ROLES]
         answers = await asyncio.gather(*asked)
-        roles = [role for role, may in zip(ROLES, answers, strict=True) if may]
+        roles = [role for at, role in enumerate(ROLES) if all(answers[: at + 1])]  # who may not read may not manage
         return Judged(Caller(user.name, roles[-1]) if roles else None, user.name, now)
 
 

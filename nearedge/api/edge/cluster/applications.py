@@ -79,7 +79,7 @@ def last(application: Object) -> LastSync | None:
     return LastSync(
         phase=state.get("phase") or "Running",
         revision=(state.get("syncResult") or {}).get("revision") or wanted or None,
-        message=str(state.get("message") or "")[:LONGEST], started=state.get("startedAt"),
+        message=in_a_line(str(state.get("message") or "")), started=state.get("startedAt"),
         finished=state.get("finishedAt"), by=by,
     )  # fmt: skip
 
@@ -94,7 +94,12 @@ def reason(application: Object) -> str:
         told.append(f"{said[PAUSED_BY]} paused it, and somebody turned automatic sync on again without this API")
     if automated(application) is None and PAUSED_BY not in said:
         told.append("its automatic sync is off, and not by this API")
-    return "; ".join(told)[:LONGEST]
+    return in_a_line("; ".join(told))
+
+
+def in_a_line(text: str) -> str:
+    """A message of Argo CD's, which often has the lines of another program in it."""
+    return " ".join(text.split())[:LONGEST]
 
 
 def pause(application: Object, who: str, now: str) -> Object | None:

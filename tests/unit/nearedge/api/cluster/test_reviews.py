@@ -19,7 +19,7 @@ RIGHTS = {
 @pytest.fixture
 def people(fake):
     """Tokens by name: what each may do is in the cluster."""
-    for name, verbs in (("bob", ["get"]), ("ann", ["get", "update"])):
+    for name, verbs in (("bob", ["get"]), ("ann", ["get", "update"]), ("max", ["update"])):
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role"}
         metadata = {"name": name, "namespace": "default"}
         rules = [{"apiGroups": ["nearedge.dev"], "resources": ["models"], "verbs": verbs}]
@@ -31,7 +31,7 @@ def people(fake):
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
             },
         )  # fmt: skip
-    return {name: fake.user(name) for name in ("ann", "bob", "eve")}
+    return {name: fake.user(name) for name in ("ann", "bob", "eve", "max")}
 
 
 @pytest.mark.parametrize("kind", [AsOurselves, AsTheCaller])
@@ -42,10 +42,11 @@ def test_the_cluster_says_who_may_what(people, connected, kind):
             assert await judge(people["ann"]) == Caller("ann", "manage")
             assert await judge(people["bob"]) == Caller("bob", "read")
             assert await judge("of nobody") is None
-            with pytest.raises(StatusError) as refused:
-                await judge(people["eve"])
-            assert refused.value.status == 403
-            assert "eve may not get models.nearedge.dev in the namespace default" in refused.value.detail
+            for name in ("eve", "max"):  # who may not read may not manage either
+                with pytest.raises(StatusError) as refused:
+                    await judge(people[name])
+                assert refused.value.status == 403
+                assert f"{name} may not get models.nearedge.dev in the namespace default" in refused.value.detail
 
     asyncio.run(run())
 

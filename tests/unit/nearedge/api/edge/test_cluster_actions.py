@@ -427,3 +427,14 @@ def test_an_application_of_the_whole_site_names_its_models():
 def test_our_manifests_let_a_pause_last():
     (maker,) = yaml.safe_load_all((MANIFESTS / "sno" / "applications.yaml").read_text())
     assert applications.overruled({"metadata": {"name": "nearedge-m"}}, maker) == ""
+
+
+def test_what_argo_cd_says_is_told_in_one_line():
+    said = "Failed to generate manifest:\n  `kustomize build` failed:\n\terror"
+    condition = {"type": "ComparisonError", "message": said}
+    found = {
+        "metadata": {"name": "a", "namespace": GITOPS}, "spec": {"syncPolicy": {"automated": {}}},
+        "status": {"conditions": [condition], "operationState": {"phase": "Error", "message": said}},
+    }  # fmt: skip
+    assert applications.reason(found) == "Failed to generate manifest: `kustomize build` failed: error"
+    assert applications.last(found).message == applications.reason(found)
