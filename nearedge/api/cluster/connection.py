@@ -170,6 +170,8 @@ class Cluster:
     def away(self, error: Exception) -> OutsideError:
         """The server is not reached, or broke off, or we have nothing to log in with."""
         why = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, httpx2.LocalProtocolError):  # its text would show our own token
+            return OutsideError("this API has no login at the cluster: its token is damaged")
         if not isinstance(error, httpx2.HTTPError):
             return OutsideError(f"this API has no login at the cluster ({type(error).__name__}): {why[:300]}")
         return OutsideError(f"the cluster at {self.server} does not answer: {why[:300]}")

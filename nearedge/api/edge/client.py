@@ -43,13 +43,17 @@ def trust(ca: Path | None, written: float) -> ssl.SSLContext:
 
 
 def with_token(file: Path | None) -> dict[str, str]:
-    """The header with the bearer token of a file, which may be replaced; none where it cannot be read."""
+    """The header with the bearer token of a file, which may be replaced; none where it cannot be read.
+
+    Nor where no header can hold it: the error of that would show it.
+    """
     if file is None:
         return {}
     try:
-        return {"Authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
+        token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError):
         return {}
+    return {"Authorization": f"Bearer {token}"} if token.isprintable() else {}
 
 
 async def ask(

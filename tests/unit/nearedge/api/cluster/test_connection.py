@@ -91,6 +91,17 @@ def test_what_our_own_account_may_not_is_no_fault_of_the_caller(fake, connected)
     assert asyncio.run(run("of nobody")) == [(502, 401)] * 2
 
 
+def test_our_own_token_is_not_shown_where_it_is_damaged(connected):
+    async def run():
+        async with connected("two\nlines") as cluster:
+            for asked in (cluster.get(path(PODS, "default")), anext(cluster.lines(path(PODS, "default")))):
+                with pytest.raises(OutsideError, match="its token is damaged") as failed:
+                    await asked
+                assert "lines" not in str(failed.value)
+
+    asyncio.run(run())
+
+
 def test_a_program_for_our_own_token_that_fails_is_one_line(fake, tmp_path):
     place = fake.kubeconfig(tmp_path, "mine")
     known = yaml.safe_load(place.read_text())

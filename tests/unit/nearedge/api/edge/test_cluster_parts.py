@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from nearedge.api.edge import client
 from nearedge.api.edge.cluster import pod_logs, reasons, reduced, rollouts
 from nearedge.api.edge.cluster.caches import Caches
 from nearedge.api.edge.cluster.chronicle import Chronicle
@@ -238,3 +239,13 @@ TIME = "2026-11-24T01:35:05.123456789Z"
 def test_a_followers_place_is_a_time_and_which_line_of_it(text, place):
     assert pod_logs.place_of(text) == place
     assert not place[0] or pod_logs.place_of(pod_logs.written(*place)) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"), [(b"abc\n", {"Authorization": "Bearer abc"}), (b"two\nlines", {}), (b"\xff", {})]
+)
+def test_a_token_that_no_header_can_hold_is_not_sent(tmp_path, text, sent):
+    """The error of it would show the token."""
+    (tmp_path / "token").write_bytes(text)
+    assert client.with_token(tmp_path / "token") == sent
+    assert client.with_token(tmp_path / "none") == {}
