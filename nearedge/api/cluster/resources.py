@@ -3,6 +3,8 @@
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from nearedge.api.problems import missing
+
 Object = dict[str, Any]
 
 
@@ -33,7 +35,12 @@ SELF_SUBJECT_ACCESS_REVIEWS = Api("authorization.k8s.io", "v1", "selfsubjectacce
 
 
 def path(api: Api, namespace: str = "", name: str = "", sub: str = "") -> str:
-    """The path of a collection, an object, or a subresource of it; no namespace: of the cluster, or all namespaces."""
+    """The path of a collection, an object, or a subresource of it; no namespace: of the cluster, or all namespaces.
+
+    Raises ProblemError 404 for `.` and `..`, which no object is called: with them a path would lead elsewhere.
+    """
+    if name in (".", ".."):
+        raise missing(f"{api.plural}: none is called {name!r}")
     words = ["apis", api.group] if api.group else ["api"]
     words.append(api.version)
     if namespace:

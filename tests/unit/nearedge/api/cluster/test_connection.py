@@ -26,6 +26,13 @@ def test_paths(api, words, wanted):
     assert path(api, *words) == wanted
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_name_leads_elsewhere(name):
+    with pytest.raises(ProblemError, match="pipelineruns: none is called") as refused:
+        path(PIPELINE_RUNS, "ci", name)
+    assert refused.value.status == 404
+
+
 def test_what_can_be_done_with_an_object(connected, pod):
     pod("a")
 
