@@ -82,7 +82,9 @@ class Access:
             return LOCAL
         self.refuse_guessing(address)
         found = await self.judge(token) if token else None
-        if found is None and token:
+        if found is not None:
+            self.refuse_guessing(address)  # it may have been sent at once with many wrong ones
+        elif token:
             self.failed(address)
         return found
 

@@ -1,6 +1,7 @@
 """What both APIs are built on: a FastAPI application with our errors, access, health and metrics."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -71,7 +72,7 @@ async def reader(request: Request) -> Caller:
     """Who may look."""
     access: Access = request.app.state.access
     caller = await access.caller(request)
-    request.scope["state"]["caller"] = caller.name
+    request.scope["state"] |= {"caller": caller.name, "judge": partial(access.caller, request)}
     return caller
 
 

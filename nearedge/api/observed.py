@@ -12,6 +12,9 @@ from typing import TextIO
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nearedge.api.problems import ProblemError
+from nearedge.errors import NearedgeError
+
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the histogram in seconds."""
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -26,6 +29,15 @@ SECURE = [
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
 ]
+
+
+JUDGED_S = 30.0
+"""Seconds after which who follows a stream is judged anew: tokens and rights may be taken back meanwhile."""
+REFUSED = (401, 403)
+
+
+class OverError(Exception):
+    """A stream was ended, since its caller may no longer have it."""
 
 
 @dataclass
@@ -48,8 +60,15 @@ class Observed:
         own = asked if REQUEST_ID.fullmatch(asked) else secrets.token_hex(8).encode()
         scope.setdefault("state", {})["request_id"] = own
 
+        judged = time.monotonic()
+
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, judged
+            if message["type"] == "http.response.body" and time.monotonic() - judged > JUDGED_S:
+                judged = time.monotonic()
+                if not await still_may(scope):
+                    await send({"type": "http.response.body", "body": b""})
+                    raise OverError
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = {name.lower() for name, _ in message["headers"]}
@@ -59,6 +78,8 @@ class Observed:
 
         try:
             await self.app(scope, receive, sending)
+        except OverError:
+            return
         finally:
             self.observe(scope, status, time.perf_counter() - start, own.decode())
 
@@ -94,3 +115,16 @@ class Observed:
             lines.append(f"{self.name}_request_duration_seconds_sum{{{labels}}} {times[-1]}")
             lines.append(f"{self.name}_request_duration_seconds_count{{{labels}}} {total}")
         return "\n".join(lines) + "\n"
+
+
+async def still_may(scope: Scope) -> bool:
+    """Whether the caller of a request may still ask it; a judge that is away is asked again later."""
+    judge = scope["state"].get("judge")
+    try:
+        if judge is not None:
+            await judge()
+    except ProblemError as error:
+        return error.status not in REFUSED
+    except NearedgeError:
+        return True
+    return True

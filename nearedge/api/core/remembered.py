@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,10 @@ class Remembered:
         """Keep the answer to a request."""
         document = Answer(request=digest(request), answer=answer)
         write_text(self.path(who, key), document.model_dump_json())
-        there = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        for path in there[: max(0, len(there) - MOST)]:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # what is done is done: that nothing was cleared away makes it no failure
+            there = sorted(self.folder.glob("*.json"), key=age)
+            for path in there[: max(0, len(there) - MOST)]:
+                path.unlink(missing_ok=True)
 
 
 class Answer(BaseModel):
@@ -55,6 +57,14 @@ class Answer(BaseModel):
 
     request: str
     answer: str
+
+
+def age(path: Path) -> int:
+    """When a file was written, in ns; 0 for one that somebody removed meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def digest(request: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote
 
@@ -102,8 +103,17 @@ async def visitor(request: Request) -> Visitor:
             known.sessions.close(cookie_of(request))
             raise LoginNeededError(over=True)
         found = replace(found, caller=caller)
+        request.scope["state"]["judge"] = partial(still, request)
     request.scope["state"]["caller"] = found.caller.name
     return found
+
+
+async def still(request: Request) -> None:
+    """Whether who follows a page may go on. Raises ProblemError 401 where the login is over, 403."""
+    try:
+        await visitor(request)
+    except LoginNeededError as error:
+        raise ProblemError(401, "the login is over") from error
 
 
 async def managing(found: Annotated[Visitor, Depends(visitor)]) -> Visitor:

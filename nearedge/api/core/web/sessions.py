@@ -49,18 +49,23 @@ class Sessions:
 
     def open(self, caller: Caller, token: str) -> str:
         """A new session; its id."""
-        now = time.monotonic()
-        self.found = {key: one for key, one in self.found.items() if one.until > now}
+        self.sweep()
         if len(self.found) >= MOST:
             del self.found[next(iter(self.found))]
         name = secrets.token_urlsafe(32)
-        self.found[digest(name)] = Session(caller, token, now + LONGEST_S)
+        self.found[digest(name)] = Session(caller, token, time.monotonic() + LONGEST_S)
         return name
+
+    def sweep(self) -> None:
+        """Forget those that are over, and their tokens; they lie in the order of their ends."""
+        now = time.monotonic()
+        while self.found and next(iter(self.found.values())).until <= now:
+            del self.found[next(iter(self.found))]
 
     def get(self, name: str) -> Session | None:
         """The session with that id, None where there is none or it is over."""
-        session = self.found.get(digest(name))
-        return session if session is not None and session.until > time.monotonic() else None
+        self.sweep()
+        return self.found.get(digest(name))
 
     def close(self, name: str) -> None:
         """End it."""

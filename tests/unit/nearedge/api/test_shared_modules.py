@@ -9,6 +9,7 @@ import pytest
 import requests
 from fastapi import FastAPI, Response
 from starlette.requests import Request as Plain
+from starlette.responses import StreamingResponse
 
 from nearedge import errors
 from nearedge.api import access, application, observed, pages, problems, serve, streams
@@ -314,3 +315,55 @@ def test_a_certificate_that_is_none_is_told(tmp_path):
     listening = Listening("127.0.0.1", 0, pem, pem)
     with serve.bind(listening) as listener, pytest.raises(errors.UsageError, match="--tls-cert, --tls-key"):
         serve.serve(FastAPI(), listening, listener)
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (ProblemError(401, "x"), False),
+        (ProblemError(403, "x"), False),
+        (ProblemError(502, "x"), True),
+        (errors.OutsideError("x"), True),
+    ],
+)
+def test_who_follows_a_stream_is_judged_anew(monkeypatch, error, goes_on):
+    monkeypatch.setattr(observed, "JUDGED_S", 0.0)
+
+    async def sources():
+        return {}
+
+    app = application.new_app("small", "a stream", Access(Tokens({Caller("bob", "read"): READ.encode()})), sources)
+    taken_back = []
+
+    @app.get("/stream")
+    async def follow(request: Plain, _: application.Reader):
+        async def judge():
+            if taken_back:
+                raise error
+
+        async def lines():
+            yield "first\n"
+            taken_back.append(True)
+            yield "second\n"
+
+        request.scope["state"]["judge"] = judge
+        return StreamingResponse(lines())
+
+    with served(application.watched(app, "small")) as url:
+        answer = requests.get(f"{url}/stream", headers=bearer(READ), timeout=30)
+    assert answer.text == ("first\nsecond\n" if goes_on else "first\n")
+
+
+def test_a_right_token_among_many_wrong_ones_that_come_at_once_is_refused():
+    async def judge(token):
+        await asyncio.sleep(0.2 if token == "right" else 0)
+        return Caller("ann", "read") if token == "right" else None
+
+    async def together():
+        found = Access(judge)
+        wrong = [found.known(f"wrong {number}", "192.0.2.1") for number in range(access.MOST_FAILURES)]
+        with pytest.raises(ProblemError) as refused:
+            await asyncio.gather(found.known("right", "192.0.2.1"), *wrong)
+        assert refused.value.status == 429
+
+    asyncio.run(together())
