@@ -90,7 +90,7 @@ class Pulling:
             if not pulls.is_ours(before):
                 raise conflict(f"model {model!r}: the pod {pulls.name_of(model)} is somebody else's")
             same = before["spec"]["containers"][0]["image"] == image.name
-            if same and pulls.state(before)[0] != "failed":
+            if same and pulls.state(before)[0] != "failed" and not pulls.old(before):
                 return await self.told(model, before)
             if not pulls.stuck(before):
                 other = before["spec"]["containers"][0]["image"]

@@ -4,18 +4,22 @@ One for each model, by its name; the next takes its place. It is owned by the mo
 """
 
 import re
+import time
 from collections.abc import Iterable
 
 from nearedge.api.cluster.resources import Object
 from nearedge.api.edge.cluster.reasons import IMAGE
 from nearedge.api.edge.desired import Image
 from nearedge.api.edge.documents import SourceState
+from nearedge.api.edge.held import seconds
 from nearedge.api.edge.manage_documents import PrePull, PullState
 
 COMPONENT = "pre-pull"
 ASKED_BY, VERSION = "nearedge.dev/asked-by", "nearedge.dev/version"
 DEADLINE_S = 24 * 3600
 """A thin link may take a night."""
+GOOD_FOR_S = 3600
+"""Seconds for which an image that was pulled is taken to be there still."""
 NEVER = ("InvalidImageName", "ErrImageNeverPull")
 BYTES = re.compile(r"Image size: ([0-9]{1,18}) bytes")
 """At the end of the kubelet's event Pulled (pkg/kubelet/images/image_manager.go)."""
@@ -120,6 +124,12 @@ def stuck(made: Object) -> bool:
     """Whether another may take its place: it is over, or the image could not be had up to now."""
     found, reason, _ = state(made)
     return found in ("done", "failed") or (found == "pulling" and bool(reason))
+
+
+def old(made: Object) -> bool:
+    """Whether it ended so long ago that the node may have removed the image since: asked again, it is pulled again."""
+    ended = seconds(state(made)[2] or "")
+    return ended is not None and time.time() - ended > GOOD_FOR_S
 
 
 def size(events: Iterable[Object]) -> int | None:

@@ -332,6 +332,12 @@ def test_the_next_image_is_pulled_by_a_pod_that_ends_at_once(cluster, tmp_path, 
         cluster.apply(pulled("this", uid, 4321), pulled("another", "x", 1))
         found = running.get("/models/m/pre-pull")
         assert (found["state"], found["bytes"], found["reason"]) == ("done", 4321, "") and found["ended"]
+        assert done(running, "pre-pull")["state"] == "done" and cluster.get(POD)["metadata"]["uid"] == uid
+        told(cluster, phase="Succeeded", terminated={"exitCode": 0, "finishedAt": "2020-01-01T00:00:00Z"})
+        assert done(running, "pre-pull")["state"] == "pending"  # the node may have removed it since
+        assert cluster.get(POD)["metadata"]["uid"] != uid
+        told(cluster, phase="Succeeded", terminated={"exitCode": 0, "finishedAt": now()})
+        uid = cluster.get(POD)["metadata"]["uid"]
         again = done(running, "pre-pull", json={"digest": named("c")[1:]})
         assert again["state"] == "pending" and again["image"].endswith(named("c"))
         assert cluster.get(POD)["metadata"]["uid"] != uid
