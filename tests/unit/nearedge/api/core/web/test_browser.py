@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -56,8 +56,8 @@ class Browser:
         return self.wait(lambda: self.driver.find_elements(By.LINK_TEXT, text))[0]
 
     def wait(self, found):
-        gone = (StaleElementReferenceException,)  # what was found may be replaced before it is looked at
-        return WebDriverWait(self.driver, core_web.NEVER_S, 0.05, gone).until(lambda _: found())
+        changing = (WebDriverException,)  # what was found may be replaced, or its page left, before it is looked at
+        return WebDriverWait(self.driver, core_web.NEVER_S, 0.05, changing).until(lambda _: found())
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
