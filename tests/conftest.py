@@ -4,12 +4,15 @@ Files that share something expensive go to one process. Examples are the same in
 chance; `pytest --hypothesis-profile=default` tries others.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before a test loads ONNX Runtime by itself
 
 settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -4,7 +4,6 @@ h11 does the protocol; it is what uvicorn stands on, and takes a tenth of the me
 """
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,8 +101,9 @@ async def asked(url: str, headers: Mapping[str, str], largest: int, body: bytes 
         return await received(connection, reader, largest)
     finally:
         writer.close()
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await asyncio.wait_for(writer.wait_closed(), 0.1)
+        closing = asyncio.ensure_future(writer.wait_closed())
+        closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({closing}, timeout=0.1)  # a cancellation that comes now must not get lost
 
 
 async def received(connection: h11.Connection, reader: asyncio.StreamReader, largest: int) -> Answer:

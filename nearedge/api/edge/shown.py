@@ -4,7 +4,6 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -35,6 +34,8 @@ from nearedge.api.edge.settings import Settings
 from nearedge.api.problems import missing
 from nearedge.errors import NearedgeError, OutsideError
 
+END_S = 5.0
+"""Seconds for what goes on when the end comes."""
 GIT_PATIENCE_S = 2.0
 """How long an answer waits for git, which is asked for every `git_every_s` seconds at most."""
 
@@ -63,8 +64,7 @@ class Shown(Actions, ABC):
         """Stop watching."""
         if self.task is not None:
             self.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self.task
+            await asyncio.wait({self.task}, timeout=END_S)
         await self.sampler.close()
         if self.git is not None:
             await self.git.close()

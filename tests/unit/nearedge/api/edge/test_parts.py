@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nearedge.api.edge import exposition, logs
+from nearedge.api.edge import client, exposition, logs
 from nearedge.api.edge.held import Held
 from nearedge.api.edge.journal import Journal
 from nearedge.api.edge.prometheus import Prometheus
@@ -226,3 +226,34 @@ def test_prometheus_counts_the_time_without_a_server_as_not_ready(prometheus):
     assert known.ratio == pytest.approx(0.5, abs=0.05) and known.origin == "prometheus"
     assert known.observed == pytest.approx(60 / 1440, abs=0.005) and known.since
     assert (absent.ratio, absent.observed) == (None, 0.0)
+
+
+def test_a_cancellation_at_the_end_of_an_answer_is_not_lost(monkeypatch):
+    """Else what asks again and again would never end."""
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def run():
+        closing = asyncio.Event()
+
+        async def never(_):
+            closing.set()
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(asyncio.StreamWriter, "wait_closed", never)
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        assert (await client.ask(f"http://127.0.0.1:{port}/", 30)).status == 200
+        closing.clear()
+        task = asyncio.create_task(client.ask(f"http://127.0.0.1:{port}/", 30))
+        await closing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.close()
+
+    asyncio.run(run())
