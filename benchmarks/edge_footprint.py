@@ -30,18 +30,6 @@ from tests import edge_api, edge_cluster
 from tests.cluster_api import served as cluster
 from tests.gitops_repository import Place
 
-LOOKS = [
-    "",
-    "/health",
-    "/availability",
-    "/versions",
-    "/upgrades",
-    "/logs",
-    "/metrics",
-    "/sync",
-    "/pre-pull",
-    "/log-level",
-]
 EVENTS = 10
 SETTLES_S = 20
 
@@ -114,7 +102,13 @@ def measure(options: list[str], home: Path, names: list[str], seconds: float) ->
         session.headers["Authorization"] = "Bearer 0123456789abcdef"
         while len([one for one in session.get(f"{url}/models").json()["items"] if one["version"]]) < len(names):
             time.sleep(0.5)
-        for path in ("/site", "/models", "/events", "/audit", *(f"/models/{names[0]}{path}" for path in LOOKS)):
+        for path in (
+            "/site",
+            "/models",
+            "/events",
+            "/audit",
+            *(f"/models/{names[0]}{path}" for path in edge_api.LOOKS),
+        ):
             session.get(url + path, timeout=60).raise_for_status()
         time.sleep(SETTLES_S)
         process = psutil.Process(server.pid)

@@ -22,6 +22,19 @@ from nearedge.runner.serving import Served
 from tests.served import served
 
 PREFIX = "/api/v1"
+LOOKS = (
+    "",
+    "/health",
+    "/availability",
+    "/versions",
+    "/upgrades",
+    "/logs",
+    "/metrics",
+    "/sync",
+    "/pre-pull",
+    "/log-level",
+)
+"""What is looked at below a model."""
 QUICK_S = 10.0
 """No answer may take longer, whatever the sources do."""
 

@@ -20,6 +20,8 @@ PATIENCE_S = 10.0
 """Seconds for each answer of the API server."""
 MOST_STREAMS = 80
 """Watches and followed logs at a time; httpx2 opens 100 connections at most, and requests need some."""
+CHUNK = 500
+"""Objects of one answer of a list."""
 LARGEST_LINE = 16 << 20
 """Bytes of one line of a stream: an object of a watch is smaller than etcd's limit of some megabytes."""
 HANDED_ON = (401, 403, 404, 409, 410, 422, 429)
@@ -87,6 +89,17 @@ class Cluster:
     async def get(self, path: str, *, token: str = "", **query: str | int) -> Object:
         """An object or a list. Raises StatusError, or OutsideError where the server is not reached."""
         return await self.asked("GET", path, token, query=query)
+
+    async def pages(self, path: str, *, token: str = "", **query: str | int) -> AsyncIterator[Object]:
+        """A list in chunks, each a list of its own; the last one's resourceVersion is where a watch begins."""
+        more: dict[str, str] = {}
+        while True:
+            part = await self.get(path, token=token, **query, limit=CHUNK, **more)
+            yield part
+            following = part.get("metadata", {}).get("continue")
+            if not following:
+                return
+            more = {"continue": str(following)}
 
     async def create(self, path: str, body: Object, *, token: str = "") -> Object:
         """A new object, as it is then. Raises as `get` does; AlreadyExists is a StatusError 409."""

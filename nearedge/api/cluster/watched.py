@@ -18,8 +18,6 @@ from nearedge.api.cluster.resources import Api, Object, path
 from nearedge.api.problems import ProblemError
 from nearedge.errors import OutsideError
 
-CHUNK = 500
-"""Objects of one answer of a list."""
 WATCH_S, QUIET_S = 240, 255.0
 """Seconds after which the server ends a watch, and of silence after which the connection must be dead."""
 SHORTEST_S, LONGEST_S = 0.5, 30.0
@@ -124,10 +122,8 @@ class Watched(Generic[Value]):
     async def list_all(self) -> None:
         """List everything, in chunks, and tell of what is other than it was known."""
         found: dict[str, Entry[Value]] = {}
-        query: Mapping[str, str | int] = {**self.query, "limit": CHUNK}
-        left_out = False
-        while True:
-            part = await self.cluster.get(self.where, token=self.token, **query)
+        left_out, version = False, "0"
+        async for part in self.cluster.pages(self.where, token=self.token, **self.query):
             for item in part.get("items") or []:
                 value = self.made(item)
                 if value is None:
@@ -135,12 +131,9 @@ class Watched(Generic[Value]):
                 left_out = left_out or len(found) >= self.most
                 if not left_out:
                     found[name_of(item)] = Entry(version_of(item), value)
-            more = part.get("metadata", {}).get("continue")
-            if not more:
-                break
-            query = {**self.query, "limit": CHUNK, "continue": more}
+            version = str(part["metadata"].get("resourceVersion") or "0")
         self.replace_all(found)
-        self.version = str(part["metadata"].get("resourceVersion") or "0")
+        self.version = version
         self.left_out = left_out
         self.well()
 

@@ -10,8 +10,6 @@ from nearedge.api.cluster.reviews import AsOurselves, AsTheCaller, Right
 from nearedge.api.cluster.reviews import Judge as ReviewJudge
 from nearedge.api.problems import ProblemError
 
-CHUNK = 500
-"""Objects of one answer of a list."""
 MOST = 20_000
 """Objects of a list that are read."""
 VERBS: Mapping[Role, str] = {"read": "list", "manage": "create"}
@@ -52,15 +50,13 @@ class Reach:
 
     async def every(self, api: Api, given: str, labels: str = "") -> list[Object]:
         """All objects of a kind that carry `labels`. Raises StatusError, OutsideError."""
-        query: dict[str, str | int] = {"limit": CHUNK} | ({"labelSelector": labels} if labels else {})
+        query = {"labelSelector": labels} if labels else {}
         found: list[Object] = []
-        while True:
-            part = await self.cluster.get(self.path(api), token=self.token(given), **query)
+        async for part in self.cluster.pages(self.path(api), token=self.token(given), **query):
             found += part.get("items") or []
-            more = part.get("metadata", {}).get("continue")
-            if not more or len(found) >= MOST:
-                return found
-            query["continue"] = more
+            if len(found) >= MOST:
+                break
+        return found
 
 
 def reach(cluster: Cluster, *, as_caller: bool) -> Reach:

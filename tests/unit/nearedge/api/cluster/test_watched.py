@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from nearedge.api.cluster import changes, watched
+from nearedge.api.cluster import changes, connection, watched
 from nearedge.api.cluster.resources import PODS
 from nearedge.api.cluster.watched import Watched, pause
 
@@ -188,7 +188,7 @@ def test_it_is_bounded(pod, watching):
 
 
 def test_lists_come_in_chunks(fake, pod, watching, monkeypatch):
-    monkeypatch.setattr(watched, "CHUNK", 2)
+    monkeypatch.setattr(connection, "CHUNK", 2)
     for number in range(5):
         pod(f"p{number}", even=str(number % 2 == 0))
 

@@ -6,23 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster_api import served
-from tests.edge_api import QUICK_S, fake
+from tests.edge_api import LOOKS, QUICK_S, fake
 from tests.edge_cluster import NAMESPACE, A, cluster_edge, deployment, event, pod, running, waiting
 
 MANIFESTS = Path(__file__).parents[5] / "manifests" / "edge" / "components" / "api"
 PATIENCE = 30
-LOOKS = [
-    "",
-    "/health",
-    "/availability",
-    "/versions",
-    "/upgrades",
-    "/logs",
-    "/metrics",
-    "/sync",
-    "/pre-pull",
-    "/log-level",
-]
 
 
 @pytest.fixture
