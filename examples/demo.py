@@ -199,6 +199,8 @@ def serve(name: str, home: Path, source: Path, keep: bool) -> None:
         if keep:
             console.print(f"\nserving at http://127.0.0.1:{port} until Ctrl-C")
             server.wait()
+        else:
+            console.print("\nstopping the server (KEEP=1 leaves it running)")
     except KeyboardInterrupt:
         console.print()
     finally:
@@ -229,6 +231,8 @@ def main() -> None:
         console.print(f"[dim]{what:20}[/dim]{value}")
     step("3. Serve the image and ask it one thing")
     serve(name, home, source, options.keep)
+    console.print("\nnext: make demo SEED=2 for an upgrade; .venv/bin/nearedge api core for pages about this run;")
+    console.print("      README.md, 'Your own model', for yours")
 
 
 if __name__ == "__main__":
